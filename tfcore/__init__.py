@@ -1,0 +1,14 @@
+"""TransFusion benchmark: the method, its data, its scores and its tables.
+
+The recipe numbers take part in the settings of their stage. Raise one on purpose, and only then, when the numbers
+that the stage produces change; the golden tests in ``tests/golden`` notice when they change by accident.
+"""
+
+RECIPE = 1
+"""Recipe of training: raising it retrains everything."""
+
+INFER_RECIPE = 1
+"""Recipe of inference: raising it makes all maps anew."""
+
+SCORE_RECIPE = 1
+"""Recipe of scoring: raising it scores all maps anew."""

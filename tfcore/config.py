@@ -1,0 +1,359 @@
+"""Settings: ``params.yaml``, validated, with its variants resolved into what each stage reads.
+
+A setting whose default is ``None`` and whose description says "protocol" follows ``protocol``: the value that the
+paper states, or the one that the authors' released code uses (`PROTOCOLS`).
+"""
+
+import hashlib
+import json
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from tfcore.errors import SettingsError
+
+Protocol = Literal["paper", "release"]
+
+# Every difference between the paper's text and the authors' released code is one setting of its own.
+PROTOCOLS: dict[Protocol, dict[str, Any]] = {
+    "paper": {
+        "data.crop": 224,
+        "model.positional_encoding": "sinusoidal",
+        "diffusion.beta_grid": "t_over_T",
+        "diffusion.anomaly_target": "epsilon",
+        "anomalies.previous_mask": "perlin",
+        "losses.ssim_range": "unit",
+        "score.mask_rule": "nearest",
+    },
+    "release": {
+        "data.crop": 256,
+        "model.positional_encoding": "row",
+        "diffusion.beta_grid": "linspace",
+        "diffusion.anomaly_target": "scaled_epsilon",
+        "anomalies.previous_mask": "noise_threshold",
+        "losses.ssim_range": "guessed",
+        "score.mask_rule": "antialiased",
+    },
+}
+
+
+class Section(BaseModel):
+    """A group of settings; unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RunSettings(Section):
+    """What the targets cover; never part of a run's own settings."""
+
+    datasets: list[str] = Field(["mvtec_ad", "visa"], description="datasets in the tables, in this order")
+    variants: list[str] | None = Field(None, description="variants to run; null = all of `variants`")
+    seeds: list[int] = Field([0], min_length=1, description="seeds; with several, tables give mean ± deviation")
+    sweep_variants: list[str] = Field(["full"], description="variants whose maps are scored over the sweeps")
+
+
+class Archive(Section):
+    """A file to download; the hash is the truth, the addresses are tried in order."""
+
+    urls: list[str] = Field([], description="addresses, tried in order")
+    sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$", description="sha256 of the file, in hexadecimal")
+    bytes: int | None = Field(None, gt=0, description="size of the file in bytes")
+    keep: bool = Field(True, description="keep the archive after extraction")
+
+
+class DatasetSettings(Section):
+    """One dataset in one of the two official layouts."""
+
+    title: str = Field(description="name in tables")
+    layout: Literal["mvtec", "visa"] = Field(description="folder layout: mvtec = <category>/{train,test,ground_truth}")
+    categories: list[str] = Field(min_length=1, description="categories to run, in the order of the tables")
+    counts: dict[str, tuple[int, int, int]] = Field(
+        {}, description="expected images per category: train, good test, anomalous test"
+    )
+    textures: list[str] = Field([], description="categories that are surfaces: anomalies may lie anywhere")
+    foregrounds: str | None = Field(None, description="folder of precomputed foreground masks, <category>/<name>.png")
+    archive: Archive = Archive()
+    local: str | None = Field(None, description="archive or folder that is already here; wins over downloading")
+    licence: str = Field("", description="licence of the images")
+    citation: str = Field("", description="how to cite it")
+
+
+class TextureSettings(Section):
+    """Images whose texture is pasted as synthetic anomalies (the Describable Textures Dataset, or any folder)."""
+
+    archive: Archive = Archive()
+    local: str | None = Field(None, description="archive or folder of images that is already here")
+    size: int = Field(256, gt=7, description="side in pixels to which each texture is resized")
+    limit: int | None = Field(None, gt=0, description="use at most this many images (evenly spaced); null = all")
+    licence: str = Field("", description="licence of the images")
+    citation: str = Field("", description="how to cite it")
+
+
+class DataSettings(Section):
+    """Geometry of the network's input."""
+
+    resize: int = Field(256, gt=7, description="side in pixels to which an image is resized when packed")
+    crop: int | None = Field(None, gt=7, description="side in pixels of the centre crop fed to the network; protocol")
+
+
+class ModelSettings(Section):
+    """The network with three heads (Section 3.3 of the paper)."""
+
+    width: int = Field(64, gt=0, description="channels of the first resolution")
+    multipliers: list[int] = Field([1, 2, 2, 2], min_length=1, description="factor by which each resolution widens")
+    blocks: int = Field(2, gt=0, description="residual blocks per resolution going down; one more going up")
+    attention_levels: int = Field(2, ge=0, description="lowest resolutions that have self-attention")
+    groups: int = Field(32, gt=0, description="groups of the group normalisation in residual blocks")
+    positional_encoding: Literal["sinusoidal", "row", "none"] | None = Field(
+        None, description="encoding concatenated to the input: 2D sinusoidal, sine of the row index, none; protocol"
+    )
+
+
+class DiffusionSettings(Section):
+    """The transparency process (Eqs. 1-4)."""
+
+    steps: int = Field(20, gt=1, description="T, number of timesteps")
+    schedule: Literal["linear", "root", "quadratic"] = Field("linear", description="transparency schedule β_t")
+    beta_grid: Literal["t_over_T", "linspace"] | None = Field(
+        None, description="β on t/T with T calls, or linspace(0, 1, T) with T-2 calls as released; protocol"
+    )
+    anomaly_target: Literal["epsilon", "scaled_epsilon"] | None = Field(
+        None, description="what the anomaly head learns: ε (Eq. 7) or β_t·ε as released; protocol"
+    )
+
+
+class AnomalySettings(Section):
+    """Synthetic anomalies and the imperfect previous mask of training (Section 3.2)."""
+
+    fraction: float = Field(0.5, ge=0, le=1, description="share of a batch that gets an anomaly")
+    texture_fraction: float = Field(0.5, ge=0, le=1, description="share of anomalies from textures, not structure")
+    perlin_exponents: tuple[int, int] = Field((0, 5), description="Perlin resolution per axis is 2^low … 2^high")
+    threshold: float = Field(0.5, gt=0, lt=1, description="mask is where |Perlin noise| exceeds this")
+    transparency: tuple[float, float] = Field((0.0, 0.0), description="share of the original image blended in")
+    tiles: int = Field(8, gt=1, description="structure source: the image is cut into tiles × tiles and shuffled")
+    operations: int = Field(3, ge=0, description="photometric or geometric operations per anomaly source, of ten")
+    foreground: bool = Field(True, description="keep anomalies on the object (categories listed as textures excepted)")
+    foreground_dilation: int = Field(5, ge=1, description="side in pixels of the dilation of the foreground")
+    previous_mask: Literal["perlin", "noise_threshold", "none"] | None = Field(
+        None, description="simulated imperfect mask: Perlin map thresholded anew, as released, or none; protocol"
+    )
+    previous_mask_dropout: float = Field(0.25, ge=0, le=1, description="share of samples whose previous mask is empty")
+    rotation_probability: float = Field(0.3, ge=0, le=1, description="share of samples that are rotated")
+    rotation_degrees: float = Field(20.0, ge=0, le=180, description="largest rotation, in degrees")
+
+
+class LossSettings(Section):
+    """Weights of the losses (Eqs. 5-9); 0 leaves a loss out."""
+
+    normal: float = Field(1.0, ge=0, description="weight of L_n = SSIM + L1 (Eq. 8)")
+    mask: float = Field(1.0, ge=0, description="weight of L_m = focal_weight·focal + smooth L1 (Eq. 6)")
+    anomaly: float = Field(1.0, ge=0, description="weight of L_a = L2 (Eq. 7)")
+    consistency: float = Field(1.0, ge=0, description="weight of L_c = L2 on x_{t-1} (Eq. 9)")
+    focal_weight: float = Field(5.0, ge=0, description="weight of the focal loss within L_m")
+    focal_alpha: float = Field(0.25, ge=0, le=1, description="α of the focal loss")
+    focal_gamma: float = Field(2.0, ge=0, description="γ of the focal loss")
+    ssim_range: Literal["unit", "guessed"] | None = Field(
+        None, description="SSIM on [0, 1], or on [-1, 1] with a range guessed from the prediction; protocol"
+    )
+
+
+class TrainSettings(Section):
+    """Optimisation: everything that decides the weights."""
+
+    epochs: int = Field(1500, ge=0, description="epochs; 0 saves the untrained network")
+    batch_size: int = Field(8, gt=0, description="images per step")
+    learning_rate: float = Field(1e-5, gt=0, description="peak learning rate of AdamW")
+    weight_decay: float = Field(0.01, ge=0, description="weight decay of AdamW")
+    schedule: Literal["step", "one_cycle"] = Field("step", description="learning-rate schedule")
+    drop_epoch: int = Field(800, gt=0, description="schedule `step`: epoch after which the rate is multiplied by 0.1")
+    gradient_clip: float | None = Field(None, gt=0, description="largest gradient norm; null = no clipping")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="autocast of the network; auto = bfloat16 where the device has units for it"
+    )
+    keep_epochs: list[int] = Field([], description="epochs whose weights are kept as well (Tables 8 and 9)")
+
+
+class InferSettings(Section):
+    """Inference: everything that decides the maps beside the checkpoint."""
+
+    precision: Literal["auto", "float32", "bfloat16"] = Field("auto", description="autocast, as in training")
+
+
+class ScoreSettings(Section):
+    """From maps to numbers (Eqs. 10-11)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    lambda_: float = Field(0.95, ge=0, le=1, alias="lambda", description="λ, weight of M_disc against M_recon (Eq. 10)")
+    kernel: int = Field(7, gt=0, description="side in pixels of the mean filter (Eq. 11), odd")
+    mask_rule: Literal["nearest", "antialiased"] | None = Field(
+        None, description="resizing of ground truth: nearest > 0, or antialiased with every touched pixel; protocol"
+    )
+    fpr_limit: float = Field(0.3, gt=0, le=1, description="AUPRO integrates to this false positive rate")
+    resamples: int = Field(2000, ge=0, description="bootstrap resamples; 0 = no intervals")
+    confidence: float = Field(0.95, gt=0, lt=1, description="coverage of the intervals")
+
+
+class SweepSettings(Section):
+    """Points scored from the maps of one variant (Figs. 7 and 8; mask rows of Table 4); nothing is retrained."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    lambda_: list[float] = Field([], alias="lambda", description="values of λ")
+    kernel: list[int] = Field([], description="sides of the mean filter")
+    mask: list[Literal["disc", "recon", "last"]] = Field(
+        [], description="maps scored alone: M_disc, M_recon, last mask M_1"
+    )
+
+
+class TableSettings(Section):
+    """Presentation of the tables; a variant that is not named here is a row of its own under its own name."""
+
+    baseline: str = Field("full", description="variant that the tables report and ablations are compared with")
+    inference_steps: list[int] = Field([5, 10, 20, 50, 100], description="Table 5: numbers of timesteps T")
+    inference_batches: list[int] = Field([1, 8, 32], description="Table 5: batch sizes")
+
+
+class HardwareSettings(Section):
+    """Where and how fast; changing these never reruns anything."""
+
+    device: Literal["auto", "cuda", "cpu"] = Field(
+        "auto", description="auto = GPU, and refuses paper-scale training without one; cpu insists"
+    )
+    compile: bool = Field(True, description="torch.compile on the GPU")
+    deterministic: bool = Field(False, description="bit-reproducible kernels on the GPU, at some cost")
+    infer_batch: int = Field(32, gt=0, description="images per inference batch")
+    save_minutes: float = Field(10.0, gt=0, description="minutes between two saves of the training state")
+    log_every: int = Field(50, gt=0, description="steps between two rows of log.csv")
+    jobs_per_gpu: int = Field(1, gt=0, description="trainings that share one GPU")
+    threads: int = Field(0, ge=0, description="CPU threads of torch; 0 = as the scheduler grants, else torch's default")
+
+
+class Settings(Section):
+    """All settings, one section each."""
+
+    protocol: Protocol = Field("paper", description="`paper` = what the paper says, `release` = the authors' code")
+    run: RunSettings = RunSettings()
+    datasets: dict[str, DatasetSettings]
+    textures: TextureSettings
+    data: DataSettings = DataSettings()
+    model: ModelSettings = ModelSettings()
+    diffusion: DiffusionSettings = DiffusionSettings()
+    anomalies: AnomalySettings = AnomalySettings()
+    losses: LossSettings = LossSettings()
+    train: TrainSettings = TrainSettings()
+    infer: InferSettings = InferSettings()
+    score: ScoreSettings = ScoreSettings()
+    sweeps: SweepSettings = SweepSettings()
+    variants: dict[str, dict[str, Any]] = Field({"full": {}}, description="name: {section.key: value} overrides")
+    tables: TableSettings = TableSettings()
+    hardware: HardwareSettings = HardwareSettings()
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> "Settings":
+        for key, names, known in (
+            ("run.datasets", self.run.datasets, self.datasets),
+            ("run.variants", self.run.variants or [], self.variants),
+            ("run.sweep_variants", self.run.sweep_variants, self.variants),
+            ("tables.baseline", [self.tables.baseline], self.variants),
+        ):
+            for name in names:
+                if name not in known:
+                    raise ValueError(f"{key}: no such entry '{name}' (known: {', '.join(known)})")
+        if self.score.kernel % 2 == 0:
+            raise ValueError("score.kernel: must be odd")
+        return self
+
+    @property
+    def selected_variants(self) -> list[str]:
+        """Variants that the targets cover, in the order of ``params.yaml``."""
+        return list(self.variants) if self.run.variants is None else self.run.variants
+
+
+# Sections that a variant may change; the others do not belong to the method.
+VARIANT_SECTIONS = ("data", "model", "diffusion", "anomalies", "losses", "train", "infer", "score")
+
+
+def load_settings(*files: Path | str) -> Settings:
+    """Read ``params.yaml`` and overlays (later files win key by key, lists are replaced) and validate them.
+
+    Raises `SettingsError` with one line that names the file and the key.
+    """
+    merged: dict[str, Any] = {}
+    for file in files:
+        try:
+            values = yaml.safe_load(Path(file).read_text(encoding="utf-8")) or {}
+        except (OSError, yaml.YAMLError) as error:
+            raise SettingsError(f"{file}: cannot be read: {' '.join(str(error).split())}") from error
+        if not isinstance(values, dict):
+            raise SettingsError(f"{file}: expected a mapping of sections, found {type(values).__name__}")
+        merged = _merge(merged, values)
+    return parse_settings(merged, " + ".join(str(file) for file in files))
+
+
+def parse_settings(values: dict[str, Any], source: str) -> Settings:
+    """Validate a nested mapping of settings; ``source`` names it in messages."""
+    try:
+        settings = Settings.model_validate(values)
+    except ValidationError as error:
+        raise SettingsError(f"{source}: {_first_message(error)}") from error
+    for variant in settings.variants:
+        try:
+            resolve(settings, variant)
+        except SettingsError as error:
+            raise SettingsError(f"{source}: {error}") from error
+    return settings
+
+
+def resolve(settings: Settings, variant: str) -> Settings:
+    """Apply a variant's overrides and fill what follows the protocol; the result has no ``None`` left to a protocol."""
+    return _resolve(settings.model_dump_json(by_alias=True), variant)
+
+
+@lru_cache(maxsize=256)
+def _resolve(text: str, variant: str) -> Settings:
+    values: dict[str, Any] = json.loads(text)
+    overrides = values["variants"].get(variant)
+    if overrides is None:
+        raise SettingsError(f"variants: no such variant '{variant}' (known: {', '.join(values['variants'])})")
+    for key, value in overrides.items():
+        section, _, name = key.partition(".")
+        if key == "protocol":
+            values["protocol"] = value
+        elif section not in VARIANT_SECTIONS or name not in values[section]:
+            raise SettingsError(f"variants.{variant}: no such setting '{key}' to override")
+        else:
+            values[section][name] = value
+    for key, value in PROTOCOLS.get(values["protocol"], {}).items():
+        section, _, name = key.partition(".")
+        if values[section][name] is None:
+            values[section][name] = value
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        raise SettingsError(f"variants.{variant}: {_first_message(error)}") from error
+
+
+def digest(value: Any) -> str:
+    """Return 12 hexadecimal digits that identify a JSON value, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _merge(base: dict[str, Any], overlay: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in overlay.items():
+        nested = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merge(merged[key], value) if nested else value
+    return merged
+
+
+def _first_message(error: ValidationError) -> str:
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return f"unknown key '{key}'"
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{key}: {message} (found {first['input']!r})" if key else message

@@ -1,0 +1,108 @@
+"""Who a run is: method, dataset, category, variant and seed; where its files lie; which settings each stage reads."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import tfcore
+from tfcore.config import Settings, digest, resolve
+
+METHOD = "transfusion"
+
+Stage = Literal["pack", "train", "infer", "score", "sweep"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training and what follows from it. All paths are relative to the working directory."""
+
+    dataset: str
+    category: str
+    variant: str = "full"
+    seed: int = 0
+
+    @property
+    def id(self) -> str:
+        """Return ``dataset/category/variant/seedN``."""
+        return f"{self.dataset}/{self.category}/{self.variant}/seed{self.seed}"
+
+    @property
+    def checkpoint(self) -> Path:
+        """Weights of the last epoch, with the run's settings in the file's header."""
+        return Path("results/checkpoints") / self.id / "model.safetensors"
+
+    @property
+    def maps(self) -> Path:
+        """Maps, ground truth and reconstructions of the test images."""
+        return Path("results/maps") / self.id / "maps.safetensors"
+
+    @property
+    def scores(self) -> Path:
+        """Metrics of the run, one row each."""
+        return Path("results/metrics") / self.id / "scores.csv"
+
+    @property
+    def sweep(self) -> Path:
+        """Metrics at every sweep point."""
+        return Path("results/metrics") / self.id / "sweep.csv"
+
+    @property
+    def work(self) -> Path:
+        """Resume state; not an output, survives a failed job."""
+        return Path("work") / self.id
+
+
+def packed_folder(dataset: str, category: str) -> Path:
+    """Folder of a category's decoded images and masks."""
+    return Path("data/packed") / dataset / category
+
+
+def manifest_file(dataset: str) -> Path:
+    """List of a dataset's files with sizes, sha256, split and label; versioned in git."""
+    return Path("data/manifests") / f"{dataset}.csv"
+
+
+def stage_settings(settings: Settings, stage: Stage, variant: str = "full") -> dict[str, Any]:
+    """Return exactly what a stage reads, as JSON values: the stage gets this and nothing else.
+
+    The same mapping goes into the rule's ``params:``, so a changed setting reruns what depends on it. What a stage
+    takes over from its input (inference: network and process, from the checkpoint) is not repeated here.
+    """
+    resolved = resolve(settings, variant).model_dump(mode="json", by_alias=True)
+    match stage:
+        case "pack":
+            # One pack serves all variants of a category, hence the unresolved size; `resize` is the same for all.
+            return {"resize": settings.data.resize}
+        case "train":
+            sections = ("protocol", "data", "model", "diffusion", "anomalies", "losses", "train")
+            return {"recipe": tfcore.RECIPE} | {name: resolved[name] for name in sections}
+        case "infer":
+            return {"recipe": tfcore.INFER_RECIPE, "infer": resolved["infer"]}
+        case "score":
+            return {"recipe": tfcore.SCORE_RECIPE, "score": resolved["score"]}
+        case "sweep":
+            return {"recipe": tfcore.SCORE_RECIPE, "score": resolved["score"], "sweeps": resolved["sweeps"]}
+
+
+@lru_cache(maxsize=8)
+def _canonical(text: str) -> dict[str, dict[str, str]]:
+    settings = Settings.model_validate_json(text)
+    first: dict[tuple[str, str], str] = {}
+    canonical: dict[str, dict[str, str]] = {}
+    for variant in settings.variants:
+        train = digest(stage_settings(settings, "train", variant))
+        infer = digest([train, stage_settings(settings, "infer", variant)])
+        canonical[variant] = {
+            "train": first.setdefault(("train", train), variant),
+            "infer": first.setdefault(("infer", infer), variant),
+        }
+    return canonical
+
+
+def shared_variant(settings: Settings, stage: Literal["train", "infer"], variant: str) -> str:
+    """Return the first variant whose settings of ``stage`` (and before) are the same: they share one result.
+
+    ``steps_20: {diffusion.steps: 20}`` is ``full`` under another name, and is neither trained nor inferred twice.
+    """
+    return _canonical(settings.model_dump_json(by_alias=True))[variant][stage]
