@@ -1,0 +1,25 @@
+from pathlib import Path
+
+from tfcore.files import read_json
+from tfcore.provenance import finish_record, source_commit, start_record
+from tfcore.runs import Run
+
+
+def test_record_says_what_was_run_and_names_no_host_or_absolute_path(tmp_path: Path) -> None:
+    run = Run("visa", "capsules", "full", 3)
+    record = start_record(run, "train", {"recipe": 7, "train": {"epochs": 1}}, pack_sha256="ab")
+    finish_record(record, tmp_path / "run.json", model_sha256="cd")
+    written = read_json(tmp_path / "run.json")
+    assert written["run_id"] == "visa/capsules/full/seed3"
+    assert written["recipe"] == 7
+    assert written["inputs"] == {"pack_sha256": "ab"}
+    assert written["model_sha256"] == "cd"
+    assert written["exit"] == 0
+    assert written["seconds"] >= 0
+    text = (tmp_path / "run.json").read_text()
+    assert str(tmp_path) not in text
+    assert __import__("socket").gethostname() not in [value for value in written.values() if isinstance(value, str)]
+
+
+def test_commit_is_that_of_the_checkout() -> None:
+    assert source_commit()["commit"] is None or len(source_commit()["commit"]) == 40
