@@ -8,7 +8,7 @@ import hashlib
 import json
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -202,8 +202,8 @@ class SweepSettings(Section):
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
-    lambda_: list[float] = Field([], alias="lambda", description="values of λ")
-    kernel: list[int] = Field([], description="sides of the mean filter")
+    lambda_: list[Annotated[float, Field(ge=0, le=1)]] = Field([], alias="lambda", description="values of λ")
+    kernel: list[Annotated[int, Field(gt=0)]] = Field([], description="sides of the mean filter, odd")
     mask: list[Literal["disc", "recon", "last"]] = Field(
         [], description="maps scored alone: M_disc, M_recon, last mask M_1"
     )
@@ -263,14 +263,33 @@ class Settings(Section):
             for name in names:
                 if name not in known:
                     raise ValueError(f"{key}: no such entry '{name}' (known: {', '.join(known)})")
-        if self.score.kernel % 2 == 0:
-            raise ValueError("score.kernel: must be odd")
+        for key, kernels in (("score.kernel", [self.score.kernel]), ("sweeps.kernel", self.sweeps.kernel)):
+            if any(kernel % 2 == 0 for kernel in kernels):
+                raise ValueError(f"{key}: must be odd")
         return self
 
     @property
     def selected_variants(self) -> list[str]:
         """Variants that the targets cover, in the order of ``params.yaml``."""
         return list(self.variants) if self.run.variants is None else self.run.variants
+
+
+class TrainingSettings(Section):
+    """What training reads, and inference takes over from the checkpoint: `tfcore.runs.stage_settings` of ``train``."""
+
+    recipe: int
+    protocol: Protocol
+    data: DataSettings
+    model: ModelSettings
+    diffusion: DiffusionSettings
+    anomalies: AnomalySettings
+    losses: LossSettings
+    train: TrainSettings
+
+    @property
+    def crop(self) -> int:
+        """Side in pixels of the network's input."""
+        return self.data.crop or self.data.resize
 
 
 # Sections that a variant may change; the others do not belong to the method.

@@ -1,0 +1,173 @@
+"""Settings: merging, protocols, variants, and one-line errors that name the file and the key."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tfcore.config import PROTOCOLS, SettingsError, digest, load_settings, parse_settings, resolve
+
+ROOT = Path(__file__).parents[2]
+PARAMS = ROOT / "params.yaml"
+
+
+def write(folder: Path, text: str, name: str = "mine.yaml") -> Path:
+    file = folder / name
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def message(*files: Path) -> str:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(*files)
+    text = str(caught.value)
+    assert "\n" not in text
+    assert caught.value.exit_code == 2
+    return text
+
+
+def test_paper_scale_file_loads_and_covers_27_categories():
+    settings = load_settings(PARAMS)
+    assert [len(settings.datasets[name].categories) for name in settings.run.datasets] == [15, 12]
+    assert settings.protocol == "paper"
+    assert settings.train.epochs == 1500
+    assert settings.train.learning_rate == 1e-5
+
+
+def test_official_counts_add_up():
+    counts = {name: entry.counts for name, entry in load_settings(PARAMS).datasets.items()}
+    totals = {name: tuple(map(sum, zip(*entry.values(), strict=True))) for name, entry in counts.items()}
+    assert totals == {"mvtec_ad": (3629, 467, 1258), "visa": (8659, 962, 1200)}
+
+
+def test_overlay_merges_mappings_and_replaces_lists(tmp_path: Path):
+    overlay = write(tmp_path, "train: {epochs: 3}\nsweeps: {kernel: [5]}\nrun: {seeds: [1, 2]}\n")
+    settings = load_settings(PARAMS, overlay)
+    assert (settings.train.epochs, settings.train.batch_size) == (3, 8)
+    assert settings.sweeps.kernel == [5]
+    assert len(settings.sweeps.lambda_) == 13
+    assert settings.run.seeds == [1, 2]
+    assert "mvtec_ad" in settings.datasets
+
+
+def test_last_overlay_wins(tmp_path: Path):
+    first = write(tmp_path, "train: {epochs: 3}\n", "a.yaml")
+    second = write(tmp_path, "train: {epochs: 4}\n", "b.yaml")
+    assert load_settings(PARAMS, first, second).train.epochs == 4
+
+
+def test_empty_overlay_changes_nothing(tmp_path: Path):
+    assert load_settings(PARAMS, write(tmp_path, "# nothing yet\n")) == load_settings(PARAMS)
+
+
+def test_overlay_can_add_a_dataset_and_a_variant(tmp_path: Path):
+    overlay = write(
+        tmp_path,
+        "datasets: {mine: {title: Mine, layout: mvtec, categories: [cog], local: /data/mine}}\n"
+        "run: {datasets: [mine]}\n"
+        "variants: {narrow: {model.width: 32}}\n",
+    )
+    settings = load_settings(PARAMS, overlay)
+    assert settings.datasets["mine"].categories == ["cog"]
+    assert resolve(settings, "narrow").model.width == 32
+    assert "full" in settings.variants
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("key", PROTOCOLS["paper"])
+def test_protocol_fills_every_setting_that_follows_it(protocol, key, tmp_path: Path):
+    settings = load_settings(PARAMS, write(tmp_path, f"protocol: {protocol}\n"))
+    values = resolve(settings, "full").model_dump(by_alias=True)
+    section, _, name = key.partition(".")
+    assert values[section][name] == PROTOCOLS[protocol][key]
+
+
+def test_own_value_wins_over_the_protocol(tmp_path: Path):
+    settings = load_settings(PARAMS, write(tmp_path, "protocol: release\ndata: {crop: 224}\n"))
+    resolved = resolve(settings, "full")
+    assert resolved.data.crop == 224
+    assert resolved.model.positional_encoding == "row"
+
+
+def test_variant_may_change_the_protocol_and_single_settings(tmp_path: Path):
+    overlay = write(tmp_path, "variants: {released: {protocol: release, losses.ssim_range: unit}}\n")
+    resolved = resolve(load_settings(PARAMS, overlay), "released")
+    assert resolved.protocol == "release"
+    assert resolved.data.crop == 256
+    assert resolved.losses.ssim_range == "unit"
+
+
+def test_both_protocols_name_the_same_settings():
+    assert PROTOCOLS["paper"].keys() == PROTOCOLS["release"].keys()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("train: {epoch: 3}\n", "unknown key 'train.epoch'"),
+        ("trian: {epochs: 3}\n", "unknown key 'trian'"),
+        ("train: {epochs: many}\n", "train.epochs"),
+        ("train: {epochs: -1}\n", "train.epochs"),
+        ("score: {lambda: 1.5}\n", "score.lambda"),
+        ("score: {kernel: 6}\n", "score.kernel"),
+        ("sweeps: {lambda: [0.5, 1.5]}\n", "sweeps.lambda.1"),
+        ("sweeps: {kernel: [3, 4]}\n", "sweeps.kernel: must be odd"),
+        ("protocol: paperr\n", "protocol"),
+        ("run: {datasets: [mvtek]}\n", "run.datasets: no such entry 'mvtek'"),
+        ("run: {variants: [ful]}\n", "run.variants: no such entry 'ful'"),
+        ("tables: {baseline: ful}\n", "tables.baseline: no such entry 'ful'"),
+        ("run: {seeds: []}\n", "run.seeds"),
+        ("variants: {x: {model.widht: 3}}\n", "variants.x: no such setting 'model.widht'"),
+        ("variants: {x: {hardware.device: cpu}}\n", "variants.x: no such setting 'hardware.device'"),
+        ("variants: {x: {model.width: -3}}\n", "variants.x: model.width"),
+        ("variants: {x: {diffusion.schedule: cubic}}\n", "variants.x: diffusion.schedule"),
+        ("datasets: {mine: {layout: mvtec, categories: [a]}}\n", "datasets.mine.title"),
+        ("datasets: {visa: {archive: {sha256: abc}}}\n", "datasets.visa.archive.sha256"),
+    ],
+)
+def test_bad_setting_is_one_line_with_key_and_file(text, expected, tmp_path: Path):
+    overlay = write(tmp_path, text)
+    found = message(PARAMS, overlay)
+    assert expected in found
+    assert str(overlay) in found
+
+
+@pytest.mark.parametrize("text", ["train: [unclosed\n", "- a\n- list\n", "just text\n"])
+def test_file_that_is_no_mapping_is_one_line_with_its_name(text, tmp_path: Path):
+    overlay = write(tmp_path, text)
+    assert str(overlay) in message(PARAMS, overlay)
+
+
+def test_missing_file_is_named(tmp_path: Path):
+    assert "nowhere.yaml" in message(PARAMS, tmp_path / "nowhere.yaml")
+
+
+def test_unknown_variant_names_the_known_ones():
+    with pytest.raises(SettingsError, match=r"no such variant 'fulll'.*full"):
+        resolve(load_settings(PARAMS), "fulll")
+
+
+def test_settings_survive_the_file_that_is_passed_to_the_jobs(tmp_path: Path):
+    settings = load_settings(PARAMS)
+    file = write(tmp_path, settings.model_dump_json(by_alias=True), "settings.json")
+    assert load_settings(file) == settings
+
+
+def test_settings_cannot_be_changed_by_accident():
+    with pytest.raises(ValueError, match="frozen"):
+        load_settings(PARAMS).train.epochs = 3
+
+
+def test_digest_ignores_the_order_of_keys_and_sees_values():
+    assert digest({"a": 1, "b": [1, 2]}) == digest({"b": [1, 2], "a": 1})
+    assert digest({"a": 1}) != digest({"a": 2})
+    assert digest([1, 2]) != digest([2, 1])
+
+
+def test_scalars_of_params_yaml_agree_with_the_defaults():
+    raw = yaml.safe_load(PARAMS.read_text(encoding="utf-8"))
+    kept = {name: raw[name] for name in ("datasets", "textures", "variants")}
+    defaults = parse_settings(kept, "defaults")
+    written = load_settings(PARAMS)
+    for section in ("data", "model", "diffusion", "anomalies", "losses", "train", "infer", "score", "hardware"):
+        assert getattr(written, section) == getattr(defaults, section), section

@@ -1,0 +1,107 @@
+"""Runs: paths, what each stage reads (hence what reruns), and which variants share a result."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tfcore.config import Settings, load_settings
+from tfcore.runs import Run, manifest_file, packed_folder, shared_variant, stage_settings
+
+ROOT = Path(__file__).parents[2]
+STAGES = ("pack", "train", "infer", "score", "sweep")
+
+
+def settings_with(tmp_path: Path, text: str = "") -> Settings:
+    overlay = tmp_path / "overlay.yaml"
+    overlay.write_text(text, encoding="utf-8")
+    return load_settings(ROOT / "params.yaml", overlay)
+
+
+def test_paths_hold_the_four_names_in_order():
+    run = Run("visa", "capsules", "steps_5", 3)
+    assert run.id == "visa/capsules/steps_5/seed3"
+    assert run.checkpoint == Path("results/checkpoints/visa/capsules/steps_5/seed3/model.safetensors")
+    assert run.maps == Path("results/maps/visa/capsules/steps_5/seed3/maps.safetensors")
+    assert run.scores == Path("results/metrics/visa/capsules/steps_5/seed3/scores.csv")
+    assert run.sweep == Path("results/metrics/visa/capsules/steps_5/seed3/sweep.csv")
+    assert run.work == Path("work/visa/capsules/steps_5/seed3")
+    assert packed_folder("visa", "capsules") == Path("data/packed/visa/capsules")
+    assert manifest_file("visa") == Path("data/manifests/visa.csv")
+
+
+@pytest.mark.parametrize(
+    ("change", "reread"),
+    [
+        ("score: {lambda: 0.9}", {"score", "sweep"}),
+        ("score: {kernel: 9}", {"score", "sweep"}),
+        ("score: {resamples: 10}", {"score", "sweep"}),
+        ("sweeps: {lambda: [0.5]}", {"sweep"}),
+        ("train: {learning_rate: 1.0e-4}", {"train"}),
+        ("model: {width: 32}", {"train"}),
+        ("diffusion: {steps: 10}", {"train"}),
+        ("anomalies: {tiles: 4}", {"train"}),
+        ("losses: {normal: 0.5}", {"train"}),
+        ("infer: {precision: float32}", {"infer"}),
+        ("data: {crop: 200}", {"train"}),
+        ("data: {resize: 320}", {"pack", "train"}),
+        ("hardware: {device: cpu, jobs_per_gpu: 4, infer_batch: 2}", set()),
+        ("tables: {inference_steps: [5]}", set()),
+        ("run: {seeds: [1], datasets: [visa]}", set()),
+        ("datasets: {visa: {title: other}}", set()),
+        ("variants: {another: {model.width: 32}}", set()),
+    ],
+)
+def test_a_changed_setting_is_seen_by_exactly_these_stages(change, reread, tmp_path: Path):
+    before, after = settings_with(tmp_path), settings_with(tmp_path, change)
+    changed = {stage for stage in STAGES if stage_settings(before, stage) != stage_settings(after, stage)}
+    assert changed == reread
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_stage_settings_are_json_without_a_value_left_open(stage, tmp_path: Path):
+    values = stage_settings(settings_with(tmp_path), stage)
+    assert json.loads(json.dumps(values)) == values
+    for section, names in (("data", ["crop"]), ("model", ["positional_encoding"]), ("score", ["mask_rule"])):
+        for name in names:
+            assert values.get(section, {}).get(name, "absent") is not None
+
+
+@pytest.mark.parametrize(("number", "stages"), [("RECIPE", {"train"}), ("SCORE_RECIPE", {"score", "sweep"})])
+def test_a_raised_recipe_is_seen_by_its_stages(number, stages, tmp_path: Path, monkeypatch):
+    settings = settings_with(tmp_path)
+    before = {stage: stage_settings(settings, stage) for stage in STAGES}
+    monkeypatch.setattr(f"tfcore.{number}", 99)
+    assert {stage for stage in STAGES if stage_settings(settings, stage) != before[stage]} == stages
+
+
+def test_a_variant_changes_its_own_stage_settings_only(tmp_path: Path):
+    settings = settings_with(tmp_path, "variants: {sharp: {score.kernel: 3}}")
+    assert stage_settings(settings, "train", "sharp") == stage_settings(settings, "train", "full")
+    assert stage_settings(settings, "score", "sharp") != stage_settings(settings, "score", "full")
+
+
+@pytest.mark.parametrize(
+    ("variant", "train", "infer"),
+    [
+        ("full", "full", "full"),
+        ("steps_20", "full", "full"),
+        ("schedule_linear", "full", "full"),
+        ("steps_5", "steps_5", "steps_5"),
+        ("exact", "full", "exact"),
+        ("sharp", "full", "full"),
+        ("exact_again", "full", "exact"),
+    ],
+)
+def test_variants_with_equal_settings_share_a_result(variant, train, infer, tmp_path: Path):
+    exact = "{infer.precision: float32}"
+    overlay = f"variants: {{exact: {exact}, exact_again: {exact}, sharp: {{score.kernel: 3}}}}"
+    settings = settings_with(tmp_path, overlay)
+    assert shared_variant(settings, "train", variant) == train
+    assert shared_variant(settings, "infer", variant) == infer
+
+
+def test_sharing_follows_the_settings_and_not_the_name(tmp_path: Path):
+    settings = settings_with(tmp_path, "diffusion: {steps: 10}")
+    assert shared_variant(settings, "train", "steps_10") == "full"
+    assert shared_variant(settings, "train", "steps_20") == "steps_20"
