@@ -1,0 +1,123 @@
+"""A small canvas for the demo's images: shapes are signed distances, painted with soft edges at twice the size."""
+
+import math
+from itertools import pairwise
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft
+
+Array: TypeAlias = NDArray[np.floating[Any]]
+Colour: TypeAlias = tuple[float, float, float]
+
+SUPERSAMPLING = 2
+
+
+class Canvas:
+    """An RGB image in [0, 1] and the mask of its defect, in coordinates from -1 to 1 (x right, y down)."""
+
+    def __init__(self, size: int, rng: np.random.Generator) -> None:
+        self.size, self.rng = size, rng
+        side = size * SUPERSAMPLING
+        axis = (np.arange(side, dtype=np.float32) + 0.5) / side * 2 - 1
+        self.x, self.y = np.meshgrid(axis, axis)
+        self.pixel = 2 / side
+        self.image = np.zeros((side, side, 3), np.float32)
+        self.defect = np.zeros((side, side), np.float32)
+
+    def cover(self, distance: Array, softness: float = 0.0) -> Array:
+        """Turn a signed distance (negative inside) into the covered share of each pixel; ``softness`` in units."""
+        share: Array = np.clip(0.5 - distance / (self.pixel + softness), 0, 1)
+        return share
+
+    def paint(self, coverage: Array, colour: Colour | Array, opacity: float = 1.0) -> None:
+        """Blend a colour, or a whole picture (H, W, 3), over the image."""
+        rows, columns = np.flatnonzero(coverage.any(1)), np.flatnonzero(coverage.any(0))
+        if not rows.size:
+            return
+        window = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        colours = np.broadcast_to(np.asarray(colour, np.float32), self.image.shape)[window]
+        self.image[window] += (coverage[window] * np.float32(opacity))[..., None] * (colours - self.image[window])
+
+    def shade(self, factor: Array) -> None:
+        """Multiply the brightness."""
+        self.image *= factor[..., None]
+
+    def mark(self, coverage: Array) -> None:
+        """Add to the mask of the defect."""
+        self.defect = np.maximum(self.defect, coverage)
+
+    def noise(self, sigma: float) -> Array:
+        """Return smooth noise of unit deviation, ``sigma`` in units."""
+        white = fft.rfft2(self.rng.standard_normal(self.x.shape, np.float32))
+        rows, columns = fft.fftfreq(len(self.x))[:, None], fft.rfftfreq(len(self.x))
+        spread = 2 * (math.pi * sigma / self.pixel) ** 2
+        values = fft.irfft2(white * np.exp(-spread * (rows**2 + columns**2)).astype(np.float32))
+        return np.asarray(values / values.std(), np.float32)
+
+    def finish(self) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        """Light the scene, add the camera's noise and reduce to size: image (S, S, 3) and mask (S, S)."""
+        angle = self.rng.uniform(0, 2 * np.pi)
+        slope = self.rng.uniform(0, 0.12)
+        self.shade(self.rng.uniform(0.9, 1.08) + slope * (self.x * np.cos(angle) + self.y * np.sin(angle)))
+        self.image *= self.rng.uniform(0.96, 1.04, 3).astype(np.float32)
+        blocks = (self.size, SUPERSAMPLING, self.size, SUPERSAMPLING)
+        image = self.image.reshape(*blocks, 3).mean((1, 3))
+        image += self.rng.normal(0, 0.012, image.shape)
+        mask = self.defect.reshape(blocks).mean((1, 3)) > 0.25
+        return (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8), mask
+
+
+def place(x: Array, y: Array, centre: tuple[float, float], degrees: float = 0.0) -> tuple[Array, Array]:
+    """Return the coordinates as seen from a part that sits at ``centre``, turned by ``degrees``."""
+    cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))  # Python floats keep float32 arrays
+    dx, dy = x - float(centre[0]), y - float(centre[1])
+    return (dx * cos + dy * sin, dy * cos - dx * sin) if degrees else (dx, dy)
+
+
+def disc(x: Array, y: Array, radius: float) -> Array:
+    """Distance to a circle around the origin."""
+    return np.sqrt(x * x + y * y) - float(radius)
+
+
+def box(x: Array, y: Array, half_width: float, half_height: float, corner: float = 0.0) -> Array:
+    """Distance to a rectangle with rounded corners."""
+    dx = np.abs(x) - float(half_width - corner)
+    dy = np.abs(y) - float(half_height - corner)
+    outside = np.maximum(dx, 0) ** 2 + np.maximum(dy, 0) ** 2
+    distance: Array = np.sqrt(outside) + np.minimum(np.maximum(dx, dy), 0) - float(corner)
+    return distance
+
+
+def hexagon(x: Array, y: Array, apothem: float) -> Array:
+    """Distance to a regular hexagon (exact at its sides)."""
+    sides = [np.abs(x * np.cos(a) + y * np.sin(a)) for a in np.deg2rad([0.0, 60.0, 120.0])]
+    distance: Array = np.maximum.reduce(sides) - float(apothem)
+    return distance
+
+
+def polyline(x: Array, y: Array, points: NDArray[np.float64], width: float) -> Array:
+    """Distance to a line through ``points`` (K, 2) of the given width."""
+    nearest = np.full_like(x, np.inf)
+    for (ax, ay), (bx, by) in pairwise(points):
+        px, py, ex, ey = x - float(ax), y - float(ay), float(bx - ax), float(by - ay)
+        along = np.clip((px * ex + py * ey) / (ex * ex + ey * ey + 1e-9), 0, 1)
+        nearest = np.minimum(nearest, (px - along * ex) ** 2 + (py - along * ey) ** 2)
+    return np.sqrt(nearest) - float(width / 2)
+
+
+def wander(
+    rng: np.random.Generator, start: tuple[float, float], length: float, bend: float, steps: int = 8
+) -> NDArray[np.float64]:
+    """Return the points (steps + 1, 2) of a line in a random direction that turns about ``bend`` radians a step."""
+    angles = rng.uniform(0, 2 * np.pi) + np.cumsum(rng.normal(0, bend, steps))
+    moves = np.stack([np.cos(angles), np.sin(angles)], axis=1) * (length / steps)
+    return np.concatenate([[start], start + np.cumsum(moves, axis=0)])
+
+
+def puddle(x: Array, y: Array, rng: np.random.Generator, radius: float) -> Array:
+    """Distance-like field of a stain: a circle whose radius varies with the angle."""
+    angle = np.arctan2(y, x)
+    wobble = sum(rng.uniform(0.03, 0.16) * np.cos(k * angle + rng.uniform(0, 2 * np.pi)) for k in (2, 3, 5))
+    return np.asarray(np.hypot(x, y) - radius * (1 + wobble), np.float32)
