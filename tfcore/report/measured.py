@@ -1,0 +1,189 @@
+"""The measured side of tables and figures: look up cells and averages in ``results/metrics.csv``."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean, stdev
+
+import pandas as pd
+
+from tfcore.config import Settings
+from tfcore.errors import UserError
+from tfcore.report.table import Cell
+from tfcore.runs import METHOD, shared_variant, stage_settings
+
+COLUMNS = "method dataset category variant seed point metric value low high run_id commit device".split()
+AVERAGE = "average"
+METHOD_TITLES = {METHOD: "TransFusion"}
+
+_Key = tuple[str, str, str, str, str, str]  # method, dataset, category, variant, point, metric
+_Value = tuple[float, float | None, float | None]  # value, low, high in per cent
+
+
+def read_metrics(file: Path | str) -> pd.DataFrame:
+    """Read ``results/metrics.csv``; `UserError` if it is missing, lacks a column or has values outside [0, 1]."""
+    try:
+        rows = pd.read_csv(file, dtype={"category": str, "point": str, "seed": str}, keep_default_na=False)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{file}: cannot be read ({error}); `python -m tfcore gather` makes it") from error
+    missing = [name for name in COLUMNS if name not in rows]
+    if missing:
+        raise UserError(f"{file}: lacks the column {', '.join(missing)}; make it anew by `python -m tfcore gather`")
+    for name in ("value", "low", "high"):
+        numbers = pd.to_numeric(rows[name].replace("", None), errors="coerce")
+        bad = (numbers < 0) | (numbers > 1) | (numbers.isna() & (rows[name] != ""))
+        if name == "value":
+            bad |= numbers.isna()
+        if bad.any():
+            line = int(bad.to_numpy().argmax()) + 2
+            raise UserError(f"{file}: line {line}: {name} is '{rows[name].iloc[line - 2]}', not a number in [0, 1]")
+        rows[name] = numbers
+    return rows
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a measured column or row shows: a method's variant at a sweep point."""
+
+    variant: str
+    point: str = "main"
+    method: str = METHOD
+
+
+class Measured:
+    """Measured numbers as table cells, in per cent; what has not been measured is an empty cell."""
+
+    def __init__(self, rows: pd.DataFrame, settings: Settings) -> None:
+        self.settings = settings
+        self._cells: dict[_Key, dict[str, _Value]] = defaultdict(dict)
+        for row in rows[COLUMNS].itertuples(index=False):
+            key = (row.method, row.dataset, row.category, row.variant, row.point, row.metric)
+            if row.seed in self._cells[key]:
+                raise UserError(f"metrics: two rows for {'/'.join(key)}, seed {row.seed}; gather the scores anew")
+            low, high = (None if pd.isna(bound) else 100 * bound for bound in (row.low, row.high))
+            self._cells[key][row.seed] = (100 * row.value, low, high)
+        self.methods: list[str] = sorted(set(rows["method"]) | {METHOD}, key=lambda name: (name != METHOD, name))
+
+    def categories(self, dataset: str) -> list[str]:
+        """Return the categories of a dataset that the benchmark covers."""
+        return self.settings.datasets[dataset].categories
+
+    def sources(self) -> list[tuple[str, Source]]:
+        """Return title and source of every measured column: the baseline, what is compared, further methods."""
+        tables = self.settings.tables
+        found = [(METHOD_TITLES[METHOD], Source(tables.baseline))]
+        found += [(f"{METHOD_TITLES[METHOD]} ({name})", Source(name)) for name in tables.compare]
+        others = [name for name in self.methods if name != METHOD]
+        return found + [(METHOD_TITLES.get(name, name), Source(tables.baseline, method=name)) for name in others]
+
+    def category(self, dataset: str, category: str, metric: str, source: Source) -> Cell:
+        """Return the cell of one category: the value with its interval, or mean and deviation over seeds."""
+        found = self._seeds(dataset, category, metric, source)
+        if not found:
+            return Cell()
+        values = [value for value, _, _ in found.values()]
+        if len(values) == 1:
+            return Cell(*next(iter(found.values())))
+        return Cell(mean(values), spread=stdev(values), seeds=len(values))
+
+    def average(self, dataset: str, metric: str, source: Source, only: list[str] | None = None) -> Cell:
+        """Return the average over a dataset's categories (or those in ``only``), marked (k/n) while incomplete."""
+        categories = [name for name in self.categories(dataset) if only is None or name in only]
+        cells = {name: self._seeds(dataset, name, metric, source) for name in categories}
+        cells = {name: found for name, found in cells.items() if found}
+        if not cells:
+            return Cell()
+        value = mean(mean(number for number, _, _ in found.values()) for found in cells.values())
+        seeds = set.intersection(*(set(found) for found in cells.values()))
+        if any(len(found) > 1 for found in cells.values()):
+            per_seed = [mean(found[seed][0] for found in cells.values()) for seed in seeds]
+            spread = stdev(per_seed) if len(per_seed) > 1 else None
+            return self._marked(Cell(value, spread=spread, seeds=max(len(seeds), 1)), len(cells), dataset)
+        gathered = self._seeds(dataset, AVERAGE, metric, source)
+        return self._marked(_with_interval(value, gathered), len(cells), dataset)
+
+    def overall(self, metric: str, source: Source) -> Cell:
+        """Return the mean of the averages over all selected datasets; empty until each has something."""
+        datasets = self.settings.run.datasets
+        averages = [self.average(dataset, metric, source) for dataset in datasets]
+        values = [cell.value for cell in averages if cell.value is not None]
+        if len(values) < len(datasets):
+            return Cell()
+        mark = "" if all(not cell.mark for cell in averages) else " (incomplete)"
+        gathered = self._seeds(AVERAGE, AVERAGE, metric, source)
+        cell = _with_interval(mean(values), gathered)
+        return Cell(cell.value, cell.low, cell.high, mark=mark, about=mark.strip(" ()"))
+
+    def complete(self, dataset: str, metric: str, source: Source) -> bool:
+        """Return whether every category of the dataset has been measured."""
+        return all(self._seeds(dataset, name, metric, source) for name in self.categories(dataset))
+
+    def measured_categories(self, dataset: str, metric: str, source: Source) -> list[str]:
+        """Return the categories that have been measured."""
+        return [name for name in self.categories(dataset) if self._seeds(dataset, name, metric, source)]
+
+    def points(self, prefix: str, source: Source) -> list[str]:
+        """Return the sweep points that begin with ``prefix`` (``lambda=``, ``epoch=``), in order of their number."""
+        found = {key[4] for key in self._cells if key[0] == source.method and key[4].startswith(prefix)}
+        return sorted(found, key=lambda point: float(point.removeprefix(prefix)))
+
+    def runs(self, datasets: list[str], sources: list[Source]) -> tuple[int, int]:
+        """Return how many runs (dataset, category, variant, seed) of those that a table shows are there, of how many."""
+        done = wanted = 0
+        for source in sources:
+            for dataset in datasets:
+                for category in self.categories(dataset):
+                    seeds = {str(seed) for seed in self.settings.run.seeds}
+                    wanted += len(seeds)
+                    done += len(seeds & set(self._seeds(dataset, category, "image_auroc", source)))
+        return done, wanted
+
+    def _seeds(self, dataset: str, category: str, metric: str, source: Source) -> dict[str, _Value]:
+        """Return the values by seed; of a variant that shares everything with another, the other's if need be."""
+        for variant in (source.variant, self._same(source)):
+            key = (source.method, dataset, category, variant, source.point, metric)
+            if found := self._cells.get(key):
+                return found
+        return {}
+
+    def _same(self, source: Source) -> str:
+        """Return the variant whose maps and scoring are the same as the source's."""
+        if source.method != METHOD or source.variant not in self.settings.variants:
+            return source.variant
+        shared = shared_variant(self.settings, "infer", source.variant)
+        scores = [stage_settings(self.settings, "score", name) for name in (source.variant, shared)]
+        return shared if scores[0] == scores[1] else source.variant
+
+    def _marked(self, cell: Cell, count: int, dataset: str) -> Cell:
+        total = len(self.categories(dataset))
+        if count == total:
+            return cell
+        mark = f"{count}/{total}"
+        return Cell(cell.value, None, None, cell.spread, cell.seeds, f" ({mark})", about=mark)
+
+
+def _with_interval(value: float, gathered: dict[str, _Value]) -> Cell:
+    """Add the gathered interval, unless it belongs to an average over something else or to several seeds."""
+    if len(gathered) == 1:
+        other, low, high = next(iter(gathered.values()))
+        if abs(other - value) < 1e-6:
+            return Cell(value, low, high)
+    return Cell(value)
+
+
+def difference(cell: Cell, other: float | None, mark: str = "") -> Cell:
+    """Return ``cell`` minus a published value in percentage points, and whether that lies in the interval.
+
+    An average over some of the categories is not compared with the published one over all.
+    """
+    if cell.value is None or other is None or cell.mark:
+        return Cell()
+    inside = None
+    if cell.low is not None and cell.high is not None:
+        inside = cell.low - 0.05 <= other <= cell.high + 0.05  # the published value is rounded to 0.1
+    return Cell(cell.value - other, mark=mark, signed=True, inside=inside, about=inside_text(inside))
+
+
+def inside_text(inside: bool | None) -> str:
+    """Return the word for whether a published value lies inside the measured interval."""
+    return {None: "", True: "inside", False: "outside"}[inside]
