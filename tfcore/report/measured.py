@@ -12,7 +12,10 @@ from tfcore.errors import UserError
 from tfcore.report.table import Cell
 from tfcore.runs import METHOD, shared_variant, stage_settings
 
-COLUMNS = "method dataset category variant seed point metric value low high run_id commit device".split()
+COLUMNS = [
+    *("method", "dataset", "category", "variant", "seed", "point", "metric"),
+    *("value", "low", "high", "run_id", "commit", "device"),
+]
 AVERAGE = "average"
 METHOD_TITLES = {METHOD: "TransFusion"}
 
@@ -56,12 +59,14 @@ class Measured:
     def __init__(self, rows: pd.DataFrame, settings: Settings) -> None:
         self.settings = settings
         self._cells: dict[_Key, dict[str, _Value]] = defaultdict(dict)
-        for row in rows[COLUMNS].itertuples(index=False):
-            key = (row.method, row.dataset, row.category, row.variant, row.point, row.metric)
-            if row.seed in self._cells[key]:
-                raise UserError(f"metrics: two rows for {'/'.join(key)}, seed {row.seed}; gather the scores anew")
-            low, high = (None if pd.isna(bound) else 100 * bound for bound in (row.low, row.high))
-            self._cells[key][row.seed] = (100 * row.value, low, high)
+        for row in rows[COLUMNS].to_dict("records"):
+            dataset, category, point, metric = (str(row[name]) for name in ("dataset", "category", "point", "metric"))
+            key = (str(row["method"]), dataset, category, str(row["variant"]), point, metric)
+            if str(row["seed"]) in self._cells[key]:
+                raise UserError(f"metrics: two rows for {'/'.join(key)}, seed {row['seed']}; gather the scores anew")
+            low, high = (None if pd.isna(row[name]) else 100 * float(row[name]) for name in ("low", "high"))
+            self._cells[key][str(row["seed"])] = (100 * float(row["value"]), low, high)
+        self._same = {variant: _same_scores(settings, variant) for variant in settings.variants}
         self.methods: list[str] = sorted(set(rows["method"]) | {METHOD}, key=lambda name: (name != METHOD, name))
 
     def categories(self, dataset: str) -> list[str]:
@@ -128,7 +133,7 @@ class Measured:
         return sorted(found, key=lambda point: float(point.removeprefix(prefix)))
 
     def runs(self, datasets: list[str], sources: list[Source]) -> tuple[int, int]:
-        """Return how many runs (dataset, category, variant, seed) of those that a table shows are there, of how many."""
+        """Return how many runs that a table shows are there, and of how many."""
         done = wanted = 0
         for source in sources:
             for dataset in datasets:
@@ -139,20 +144,12 @@ class Measured:
         return done, wanted
 
     def _seeds(self, dataset: str, category: str, metric: str, source: Source) -> dict[str, _Value]:
-        """Return the values by seed; of a variant that shares everything with another, the other's if need be."""
-        for variant in (source.variant, self._same(source)):
+        """Return values by seed; a variant that shares everything with another may have the other's."""
+        for variant in (source.variant, self._same.get(source.variant, source.variant)):
             key = (source.method, dataset, category, variant, source.point, metric)
             if found := self._cells.get(key):
                 return found
         return {}
-
-    def _same(self, source: Source) -> str:
-        """Return the variant whose maps and scoring are the same as the source's."""
-        if source.method != METHOD or source.variant not in self.settings.variants:
-            return source.variant
-        shared = shared_variant(self.settings, "infer", source.variant)
-        scores = [stage_settings(self.settings, "score", name) for name in (source.variant, shared)]
-        return shared if scores[0] == scores[1] else source.variant
 
     def _marked(self, cell: Cell, count: int, dataset: str) -> Cell:
         total = len(self.categories(dataset))
@@ -160,6 +157,13 @@ class Measured:
             return cell
         mark = f"{count}/{total}"
         return Cell(cell.value, None, None, cell.spread, cell.seeds, f" ({mark})", about=mark)
+
+
+def _same_scores(settings: Settings, variant: str) -> str:
+    """Return the variant whose maps and scoring are the same: it may be scored under that name only."""
+    shared = shared_variant(settings, "infer", variant)
+    scores = [stage_settings(settings, "score", name) for name in (variant, shared)]
+    return shared if scores[0] == scores[1] else variant
 
 
 def _with_interval(value: float, gathered: dict[str, _Value]) -> Cell:
