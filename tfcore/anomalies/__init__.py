@@ -1,0 +1,1 @@
+"""Synthetic anomalies: what is pasted where."""
