@@ -24,6 +24,7 @@ PROTOCOLS: dict[Protocol, dict[str, Any]] = {
         "model.positional_encoding": "sinusoidal",
         "diffusion.beta_grid": "t_over_T",
         "diffusion.anomaly_target": "epsilon",
+        "diffusion.step_mask": "soft",
         "anomalies.previous_mask": "perlin",
         "losses.ssim_range": "unit",
         "score.mask_rule": "nearest",
@@ -33,6 +34,7 @@ PROTOCOLS: dict[Protocol, dict[str, Any]] = {
         "model.positional_encoding": "row",
         "diffusion.beta_grid": "linspace",
         "diffusion.anomaly_target": "scaled_epsilon",
+        "diffusion.step_mask": "binary",
         "anomalies.previous_mask": "noise_threshold",
         "losses.ssim_range": "guessed",
         "score.mask_rule": "antialiased",
@@ -69,6 +71,9 @@ class DatasetSettings(Section):
 
     title: str = Field(description="name in tables")
     layout: Literal["mvtec", "visa"] = Field(description="folder layout: mvtec = <category>/{train,test,ground_truth}")
+    published: Literal["VisA", "MVTec AD"] | None = Field(
+        None, description="the paper's name of this dataset: its tables then show the published numbers"
+    )
     categories: list[str] = Field(min_length=1, description="categories to run, in the order of the tables")
     counts: dict[str, tuple[int, int, int]] = Field(
         {}, description="expected images per category: train, good test, anomalous test"
@@ -122,6 +127,9 @@ class DiffusionSettings(Section):
     )
     anomaly_target: Literal["epsilon", "scaled_epsilon"] | None = Field(
         None, description="what the anomaly head learns: ε (Eq. 7) or β_t·ε as released; protocol"
+    )
+    step_mask: Literal["soft", "binary"] | None = Field(
+        None, description="mask in the reverse step (Eq. 4): as estimated, or binarised at 0.5 as released; protocol"
     )
 
 
@@ -213,6 +221,7 @@ class TableSettings(Section):
     """Presentation of the tables; a variant that is not named here is a row of its own under its own name."""
 
     baseline: str = Field("full", description="variant that the tables report and ablations are compared with")
+    compare: list[str] = Field([], description="further variants shown beside the baseline in Tables 1-3 and 6-7")
     inference_steps: list[int] = Field([5, 10, 20, 50, 100], description="Table 5: numbers of timesteps T")
     inference_batches: list[int] = Field([1, 8, 32], description="Table 5: batch sizes")
 
@@ -259,6 +268,7 @@ class Settings(Section):
             ("run.variants", self.run.variants or [], self.variants),
             ("run.sweep_variants", self.run.sweep_variants, self.variants),
             ("tables.baseline", [self.tables.baseline], self.variants),
+            ("tables.compare", self.tables.compare, self.variants),
         ):
             for name in names:
                 if name not in known:

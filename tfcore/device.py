@@ -1,0 +1,234 @@
+"""Where the work runs: which device, in which precision, and how jobs on one machine share its GPUs."""
+
+import errno
+import fcntl
+import os
+import resource
+import shutil
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tfcore.config import HardwareSettings, ModelSettings
+from tfcore.errors import UserError
+
+CPU_LIMIT = 1e16
+"""Operations of a training above which a machine without a GPU is refused: about a day on a small machine."""
+
+# Dense bf16 peaks in operations per second, from the makers' data sheets; longest matching name wins.
+PEAKS = {
+    "A10": 125e12,
+    "A30": 165e12,
+    "A40": 150e12,
+    "A100": 312e12,
+    "A800": 312e12,
+    "H100": 989e12,
+    "H100 PCIe": 756e12,
+    "H100 NVL": 835e12,
+    "H800": 989e12,
+    "H200": 989e12,
+    "GH200": 989e12,
+    "L4": 121e12,
+    "L40S": 362e12,
+    "RTX 3090": 71e12,
+    "RTX 4090": 165e12,
+    "B200": 2250e12,
+}
+
+_claims: list[int] = []  # file descriptors whose locks last as long as this process
+
+
+def prepare(hardware: HardwareSettings) -> torch.device:
+    """Choose the device, claim a GPU of it and set the threads; every stage that computes calls this first.
+
+    Raises `UserError` when ``hardware.device`` is ``cuda`` and there is none.
+    """
+    set_threads(hardware)
+    if hardware.device == "cpu" or (hardware.device == "auto" and not torch.cuda.is_available()):
+        return torch.device("cpu")
+    claim_gpu(hardware.jobs_per_gpu)
+    if not torch.cuda.is_available():
+        raise UserError("hardware.device: cuda was asked for, but torch finds no usable GPU (set it to auto or cpu)")
+    # Float32 that is left over (losses, layers outside autocast) may use the matrix units unless bits matter.
+    torch.backends.cudnn.benchmark = not hardware.deterministic
+    return torch.device("cuda", torch.cuda.current_device())
+
+
+@contextmanager
+def reproducible(hardware: HardwareSettings, device: torch.device) -> Iterator[None]:
+    """Allow only kernels that give the same bits twice, when ``hardware.deterministic`` asks for it on a GPU.
+
+    The CPU's kernels are reproducible as they are, for one number of threads.
+    """
+    if device.type != "cuda" or not hardware.deterministic:
+        yield
+        return
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
+
+
+def set_threads(hardware: HardwareSettings) -> None:
+    """Use as many CPU threads as the settings say, else as the scheduler grants."""
+    granted = hardware.threads or int(os.environ.get("OMP_NUM_THREADS") or os.environ.get("SLURM_CPUS_PER_TASK") or 0)
+    if granted:
+        torch.set_num_threads(granted)
+
+
+def claim_gpu(jobs_per_gpu: int) -> None:
+    """Pick the least used of the visible GPUs for this process and make it the only visible one.
+
+    Snakemake counts GPUs but does not say which one a job gets. Each GPU has ``jobs_per_gpu`` slots, lock files in the
+    temporary folder that the system frees when the process ends, however it ends. One GPU from the scheduler is
+    taken as it is; with all slots taken, the job joins the GPU that its process number points to.
+    """
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    visible = [name.strip() for name in named.split(",")] if named else [str(i) for i in range(_count_gpus())]
+    if len(visible) < 2 or torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        return
+    folder = Path(tempfile.gettempdir()) / f"tfcore-gpus-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    slots = [(gpu, slot) for slot in range(jobs_per_gpu) for gpu in visible]
+    chosen = next((gpu for gpu, slot in slots if _lock(folder / f"{gpu}-{slot}")), visible[os.getpid() % len(visible)])
+    os.environ["CUDA_VISIBLE_DEVICES"] = chosen
+
+
+def _count_gpus() -> int:
+    return torch.cuda.device_count()  # asks the driver's management library: no context is made
+
+
+def _lock(path: Path) -> bool:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return False
+    _claims.append(descriptor)
+    return True
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Tell whether the device computes bfloat16 in hardware; elsewhere it would be emulated, and slower."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device)[0] >= 8
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+def autocast(precision: str, device: torch.device) -> AbstractContextManager[Any]:
+    """Return the autocast context of a ``precision`` setting: ``auto``, ``float32`` or ``bfloat16``."""
+    if precision == "bfloat16" or (precision == "auto" and has_bfloat16(device)):
+        return torch.autocast(device.type, dtype=torch.bfloat16)
+    return nullcontext()
+
+
+def precision_name(precision: str, device: torch.device) -> str:
+    """Return the precision that `autocast` uses, as recorded in ``run.json``."""
+    return "float32" if isinstance(autocast(precision, device), nullcontext) else "bfloat16"
+
+
+def peak_operations(device: torch.device) -> float | None:
+    """Return the device's dense bf16 peak in operations per second, or None where it is not known."""
+    if device.type != "cuda":
+        return None
+    name = torch.cuda.get_device_name(device)
+    known = [key for key in PEAKS if all(word in name for word in key.split())]
+    return PEAKS[max(known, key=len)] if known else None
+
+
+def forward_operations(model: ModelSettings, size: int) -> float:
+    """Count the operations (2 per multiply-add) of one forward pass of one ``size`` × ``size`` image; computes none."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from tfcore.model.unet import UNet
+
+    with warnings.catch_warnings(), torch.device("meta"), torch.no_grad():
+        warnings.simplefilter("ignore")
+        network = UNet(model)
+        image = torch.empty(1, 3, size, size)
+        counter = FlopCounterMode(display=False)
+        with counter:
+            network(image, image[:, :1], torch.zeros(1, dtype=torch.long))
+    return float(counter.get_total_flops())
+
+
+def check_scale(operations: float, hardware: HardwareSettings, device: torch.device) -> None:
+    """Refuse a training of that many operations on a CPU, unless ``hardware.device`` is ``cpu``."""
+    if device.type == "cpu" and hardware.device == "auto" and operations > CPU_LIMIT:
+        days = operations / 1e11 / 86400  # 1e11 operations per second: a small machine, measured
+        raise UserError(
+            f"no GPU found, and this training takes about {operations:.0e} operations (about {days:.0f} days on two "
+            "CPU cores): try `make demo` instead, or set hardware.device: cpu to insist"
+        )
+
+
+def to_device(module: nn.Module, device: torch.device) -> nn.Module:
+    """Move a network to the device, channels last where that is faster."""
+    return module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def can_compile(device: torch.device) -> bool:
+    """Tell whether ``torch.compile`` pays and works here: on a GPU, with Triton and a C compiler.
+
+    On a CPU it gained nothing (docs/performance.md). Compute nodes often have no compiler; one line then says so.
+    """
+    if device.type != "cuda":
+        return False
+    compiler = shutil.which(os.environ.get("CC", "cc")) or shutil.which("gcc") or shutil.which("clang")
+    missing = [name for name, found in (("triton", find_spec("triton")), ("a C compiler", compiler)) if not found]
+    if missing:
+        print(f"not compiled, and slower for it: {' and '.join(missing)} not found", file=sys.stderr, flush=True)
+    return not missing
+
+
+def peak_memory(device: torch.device) -> int:
+    """Return the largest amount of memory in use so far in bytes: the GPU's allocations, or the process's on a CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def upload(array: Tensor, device: torch.device, share: float = 0.5) -> Tensor:
+    """Put an array on the device for good if it takes at most ``share`` of the free memory; else leave it here.
+
+    `take` then streams the chosen rows.
+    """
+    if device.type == "cuda" and array.nbytes <= share * torch.cuda.mem_get_info(device)[0]:
+        return array.to(device)
+    return array
+
+
+def take(array: Tensor, indices: Tensor, device: torch.device) -> Tensor:
+    """Return the rows of an array on the device; rows that live on the host are pinned and copied asynchronously."""
+    if array.device.type == device.type:
+        return array[indices.to(device, non_blocking=True)]
+    return array[indices].pin_memory().to(device, non_blocking=True)
+
+
+@contextmanager
+def explained(what: str) -> Iterator[None]:
+    """Turn the failures that no program can prevent (full disk, no permission, memory) into one line."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise UserError(
+            f"{what}: the GPU is out of memory; lower hardware.jobs_per_gpu, hardware.infer_batch or train.batch_size"
+        ) from error
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise UserError(f"{what}: the disk is full; free some space and run again") from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise UserError(f"{what}: cannot write {error.filename}: {error.strerror}") from error
+        raise
