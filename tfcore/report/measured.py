@@ -133,15 +133,16 @@ class Measured:
         return sorted(found, key=lambda point: float(point.removeprefix(prefix)))
 
     def runs(self, datasets: list[str], sources: list[Source]) -> tuple[int, int]:
-        """Return how many runs that a table shows are there, and of how many."""
-        done = wanted = 0
-        for source in sources:
-            for dataset in datasets:
-                for category in self.categories(dataset):
-                    seeds = {str(seed) for seed in self.settings.run.seeds}
-                    wanted += len(seeds)
-                    done += len(seeds & set(self._seeds(dataset, category, "image_auroc", source)))
-        return done, wanted
+        """Return how many runs that a table shows are there, and of how many; shared results count once."""
+        wanted = {str(seed) for seed in self.settings.run.seeds}
+        distinct = {(source.method, self._same.get(source.variant, source.variant)) for source in sources}
+        found = [
+            len(wanted & set(self._seeds(dataset, category, "image_auroc", Source(variant, method=method))))
+            for method, variant in distinct
+            for dataset in datasets
+            for category in self.categories(dataset)
+        ]
+        return sum(found), len(found) * len(wanted)
 
     def _seeds(self, dataset: str, category: str, metric: str, source: Source) -> dict[str, _Value]:
         """Return values by seed; a variant that shares everything with another may have the other's."""
@@ -173,21 +174,3 @@ def _with_interval(value: float, gathered: dict[str, _Value]) -> Cell:
         if abs(other - value) < 1e-6:
             return Cell(value, low, high)
     return Cell(value)
-
-
-def difference(cell: Cell, other: float | None, mark: str = "") -> Cell:
-    """Return ``cell`` minus a published value in percentage points, and whether that lies in the interval.
-
-    An average over some of the categories is not compared with the published one over all.
-    """
-    if cell.value is None or other is None or cell.mark:
-        return Cell()
-    inside = None
-    if cell.low is not None and cell.high is not None:
-        inside = cell.low - 0.05 <= other <= cell.high + 0.05  # the published value is rounded to 0.1
-    return Cell(cell.value - other, mark=mark, signed=True, inside=inside, about=inside_text(inside))
-
-
-def inside_text(inside: bool | None) -> str:
-    """Return the word for whether a published value lies inside the measured interval."""
-    return {None: "", True: "inside", False: "outside"}[inside]

@@ -41,6 +41,7 @@ class Table:
     rows: list[list[Cell | str]]
     notes: list[str] = field(default_factory=list)
     rules: list[int] = field(default_factory=list)  # rows before which LaTeX draws a rule
+    interval_notes: list[str] = field(default_factory=list)  # for the variant with intervals
 
 
 Markup = Literal["markdown", "latex", "text"]
@@ -100,7 +101,7 @@ def markdown(table: Table, intervals: bool = False) -> str:
     rows = [[cell_text(cell, "markdown", intervals).replace("|", r"\|") for cell in row] for row in table.rows]
     align = ["left" if _is_text(table, column) else "right" for column in range(len(headers))]
     body = tabulate(rows, headers, tablefmt="pipe", disable_numparse=True, colalign=align if rows else None)
-    notes = "".join(f"- {note}\n" for note in table.notes)
+    notes = "".join(f"- {note}\n" for note in table.notes + (table.interval_notes if intervals else []))
     return f"**{table.title}**\n\n{body}\n\n{notes}"
 
 
@@ -113,7 +114,8 @@ def latex(table: Table, intervals: bool = False) -> str:
             lines.append(r"\midrule")
         lines.append(" & ".join(cell_text(cell, "latex", intervals) for cell in row) + r" \\")
     names = " & ".join(_escaped(name) for _, name in table.columns) + r" \\"
-    notes = "".join(f"\n\\par {_escaped(note)}" for note in table.notes)
+    said = table.notes + (table.interval_notes if intervals else [])
+    notes = "".join(f"\n\\par {_escaped(note)}" for note in said)
     return "\n".join(
         [
             "% needs \\usepackage{booktabs,graphicx}",

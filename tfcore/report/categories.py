@@ -1,0 +1,176 @@
+"""Tables by category: 1 and 2 (image AUROC), 6 and 7 (AUPRO), 8 and 9 (best epoch), and of any further dataset."""
+
+from tfcore.config import Settings
+from tfcore.published.numbers import paper, paper_names, release
+from tfcore.report.cells import difference, interval_notes_for, notes_for, published_cell, runs_note
+from tfcore.report.measured import AVERAGE, Measured, Source
+from tfcore.report.table import Cell, Table, ranked
+
+# Number of the table: the paper's dataset, metric here, metric there, caption.
+BY_CATEGORY = {
+    1: ("VisA", "image_auroc", "Image AUROC", "Image AUROC (%) by category"),
+    2: ("MVTec AD", "image_auroc", "Image AUROC", "Image AUROC (%) by category"),
+    6: ("VisA", "aupro", "AUPRO", "AUPRO (%) by category"),
+    7: ("MVTec AD", "aupro", "AUPRO", "AUPRO (%) by category"),
+}
+BY_EPOCH = {8: "VisA", 9: "MVTec AD"}
+TUNED = "TransFusion (epochs tuned per class)"
+_LAYOUTS = {"VisA": "visa", "MVTec AD": "mvtec"}
+
+_Rows = list[list[Cell | str]]
+
+
+def dataset_for(settings: Settings, published: str) -> str | None:
+    """Return the selected dataset that stands in the place of the paper's ``published`` one.
+
+    A benchmark with neither of the paper's datasets (the demo) has its first dataset of the same layout there.
+    """
+    selected = settings.run.datasets
+    for name in selected:
+        if settings.datasets[name].published == published:
+            return name
+    if any(settings.datasets[name].published for name in selected):
+        return None
+    return next((name for name in selected if settings.datasets[name].layout == _LAYOUTS[published]), None)
+
+
+def further_datasets(settings: Settings) -> list[str]:
+    """Return the selected datasets that no numbered table shows; each has a table of its own."""
+    numbered = {dataset_for(settings, published) for published in _LAYOUTS}
+    return [name for name in settings.run.datasets if name not in numbered]
+
+
+def category_table(number: int, measured: Measured) -> Table:
+    """Make Table 1, 2, 6 or 7: published methods, the authors' release, measured, and the differences."""
+    published, metric, metric_there, caption = BY_CATEGORY[number]
+    settings = measured.settings
+    dataset = dataset_for(settings, published)
+    from_paper = dataset is None or settings.datasets[dataset].published == published
+    title = settings.datasets[dataset].title if dataset else published
+    methods = paper_names(f"Table {number}", "method") if from_paper else []
+    columns = [("", "Category"), *(("Published", name) for name in methods)]
+    columns += [("Release", "TransFusion")] if from_paper else []
+    sources = measured.sources() if dataset else []
+    columns += [("Measured", name) for name, _ in sources]
+    columns += (
+        [("Measured − published", "paper"), ("Measured − published", "release")] if from_paper and sources else []
+    )
+    rows: _Rows = []
+    for category in [*_categories(measured, dataset, number if from_paper else None), AVERAGE]:
+        cells = [published_cell(paper(f"Table {number}", published, category, name, metric_there)) for name in methods]
+        released = [published_cell(release(published, category, metric))] if from_paper else []
+        found = [_measured_cell(measured, str(dataset), category, metric, source) for _, source in sources]
+        differences = []
+        if from_paper and sources:
+            comparable = category != AVERAGE or _covers_paper(measured, str(dataset), number)
+            against = [cells[-1], released[0]] if comparable else [Cell(), Cell()]
+            differences = [difference(found[0], other) for other in against]
+        rows.append([category, *ranked(cells), *released, *ranked(found), *differences])
+    notes = [*notes_for(rows), *_category_notes(measured, dataset, sources)]
+    rules = [len(rows) - 1]
+    return Table(f"table{number}", f"{caption}: {title}", columns, rows, notes, rules, interval_notes_for(rows))
+
+
+def _category_notes(measured: Measured, dataset: str | None, sources: list[tuple[str, Source]]) -> list[str]:
+    if dataset is None:
+        return ["The dataset is not part of this benchmark (run.datasets): nothing is measured."]
+    return [runs_note(*measured.runs([dataset], [source for _, source in sources]))]
+
+
+def _categories(measured: Measured, dataset: str | None, number: int | None) -> list[str]:
+    """Return the categories in the paper's order, then those that the paper does not have."""
+    names = [name for name in paper_names(f"Table {number}", "category") if name != AVERAGE] if number else []
+    if dataset is None:
+        return names
+    covered = measured.categories(dataset)
+    return [name for name in names if name in covered] + [name for name in covered if name not in names]
+
+
+def _covers_paper(measured: Measured, dataset: str, number: int) -> bool:
+    """Return whether the categories are the paper's; otherwise the averages are of different things."""
+    return {*measured.categories(dataset), AVERAGE} == set(paper_names(f"Table {number}", "category"))
+
+
+def _measured_cell(measured: Measured, dataset: str, category: str, metric: str, source: Source) -> Cell:
+    if category == AVERAGE:
+        return measured.average(dataset, metric, source)
+    return measured.category(dataset, category, metric, source)
+
+
+def dataset_table(dataset: str, measured: Measured) -> Table:
+    """Make the table of a dataset that the paper does not have: image AUROC and AUPRO by category."""
+    sources = measured.sources()
+    metrics = (("image_auroc", "Image AUROC"), ("aupro", "AUPRO"))
+    columns = [("", "Category"), *((title, name) for _, title in metrics for name, _ in sources)]
+    rows: _Rows = []
+    for category in [*measured.categories(dataset), AVERAGE]:
+        row: list[Cell | str] = [category]
+        for metric, _ in metrics:
+            row += ranked([_measured_cell(measured, dataset, category, metric, source) for _, source in sources])
+        rows.append(row)
+    title = f"Image AUROC and AUPRO (%) by category: {measured.settings.datasets[dataset].title}"
+    notes = [*notes_for(rows), *_category_notes(measured, dataset, sources)]
+    return Table(f"table_{dataset}", title, columns, rows, notes, [len(rows) - 1], interval_notes_for(rows))
+
+
+def epoch_table(number: int, measured: Measured) -> Table:
+    """Make Table 8 or 9: the best epoch of each category, chosen on the test set, beside the last one."""
+    published = BY_EPOCH[number]
+    settings = measured.settings
+    dataset = dataset_for(settings, published)
+    from_paper = dataset is None or settings.datasets[dataset].published == published
+    baseline = Source(settings.tables.baseline)
+    points = measured.points("epoch=", baseline)
+    columns = [("", "Category")] + ([("Published", "Tuned")] if from_paper else [])
+    columns += [("Measured", "Last epoch"), ("Measured, tuned on the test set", "Best epoch")]
+    columns += [("Measured, tuned on the test set", "Image AUROC")]
+    rows: _Rows = []
+    best: dict[str, float] = {}
+    for category in _categories(measured, dataset, number if from_paper else None):
+        there = [published_cell(paper(f"Table {number}", published, category, TUNED, "Image AUROC"))]
+        last = measured.category(dataset, category, "image_auroc", baseline) if dataset else Cell()
+        epoch, value = _best_epoch(measured, dataset, category, points)
+        if value is not None:
+            best[category] = value
+        rows.append([category, *(there if from_paper else []), last, epoch, Cell(value)])
+    there = [published_cell(paper(f"Table {number}", published, AVERAGE, TUNED, "Image AUROC"))]
+    last = measured.average(dataset, "image_auroc", baseline) if dataset else Cell()
+    mean = sum(best.values()) / len(best) if best else None
+    count = f"{len(best)}/{len(rows)}"
+    tuned = Cell(mean) if len(best) == len(rows) else Cell(mean, mark=f" ({count})" if best else "", about=count)
+    rows.append([AVERAGE, *(there if from_paper else []), last, "", tuned])
+    name = settings.datasets[dataset].title if dataset else published
+    title = f"Image AUROC (%) with the epoch tuned for each category: {name}"
+    notes = [
+        "Tuned on the test set: the epoch is the one with the highest image AUROC on the test images themselves. "
+        "It flatters, and no other table uses it.",
+        *notes_for(rows),
+        _epochs_note(settings, points, dataset),
+    ]
+    return Table(f"table{number}", title, columns, rows, notes, [len(rows) - 1], interval_notes_for(rows))
+
+
+def _epochs_note(settings: Settings, points: list[str], dataset: str | None) -> str:
+    if dataset is None:
+        return "The dataset is not part of this benchmark (run.datasets): nothing is measured."
+    if not points:
+        return "No epoch but the last was evaluated; train.keep_epochs names those to keep and score."
+    epochs = ", ".join(point.removeprefix("epoch=") for point in points)
+    return f"Evaluated after epochs {epochs} and the last ({settings.train.epochs})."
+
+
+def _best_epoch(measured: Measured, dataset: str | None, category: str, points: list[str]) -> tuple[str, float | None]:
+    """Return the epoch with the highest image AUROC (the earliest of equals) and the value; needs two or more."""
+    if dataset is None:
+        return "", None
+    baseline = measured.settings.tables.baseline
+    candidates: list[tuple[float, int]] = []
+    for point in [*points, "main"]:
+        cell = measured.category(dataset, category, "image_auroc", Source(baseline, point))
+        epoch = measured.settings.train.epochs if point == "main" else int(point.removeprefix("epoch="))
+        if cell.value is not None:
+            candidates.append((cell.value, -epoch))
+    if len(candidates) < 2:
+        return "", None
+    value, epoch = max(candidates)
+    return str(-epoch), value

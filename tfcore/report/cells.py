@@ -1,0 +1,69 @@
+"""Cells of published numbers, differences between measured and published ones, and the notes that explain marks."""
+
+from tfcore.published.numbers import Number
+from tfcore.report.table import MARKS, UNKNOWN, Cell
+
+PAPER_DATASETS = ("VisA", "MVTec AD")
+
+_MARK_NOTES = {
+    UNKNOWN: "? the paper's cell is not known here; whoever has it fills it in in tfcore/published/paper_tables.csv.",
+    "†": "† derived from other published numbers.",
+    "‡": "‡ from another source than the paper.",
+}
+RANK_NOTE = (
+    "First, second, third are bold, underlined, in italics: among the published or among the measured numbers, "
+    "never across. Nothing is marked where one of the numbers is not known."
+)
+INTERVAL_NOTE = (
+    "In brackets the bootstrap interval (settings: score.confidence); inside, outside: whether the published value "
+    "lies in it."
+)
+
+
+def published_cell(number: Number | None, digits: int = 1) -> Cell:
+    """Return a published number as a cell, marked with its certainty; empty if there is no such cell."""
+    if number is None:
+        return Cell()
+    if number.value is None:
+        return Cell(mark=UNKNOWN, about="unknown")
+    about = "" if number.certainty == "printed" else number.certainty
+    return Cell(number.value, mark=MARKS[number.certainty], digits=digits, about=about)
+
+
+def difference(cell: Cell, published: Cell) -> Cell:
+    """Return measured minus published in percentage points, and whether the published value lies in the interval.
+
+    An average over some of the categories (marked) is not compared with the published one over all.
+    """
+    if cell.value is None or published.value is None or cell.mark:
+        return Cell()
+    inside = None
+    if cell.low is not None and cell.high is not None:
+        inside = cell.low - 0.05 <= published.value <= cell.high + 0.05  # the published value is rounded to 0.1
+    about = {None: "", True: "inside", False: "outside"}[inside]
+    return Cell(cell.value - published.value, signed=True, inside=inside, about=about)
+
+
+def runs_note(done: int, wanted: int) -> str:
+    """Return the line that says how many runs a table stands on."""
+    return f"Stands on {done} of {wanted} runs." + (" Empty cells have not been measured yet." if done < wanted else "")
+
+
+def notes_for(rows: list[list[Cell | str]]) -> list[str]:
+    """Return the notes for the marks that occur in the rows."""
+    cells = [cell for row in rows for cell in row if isinstance(cell, Cell)]
+    marks = "".join(cell.mark for cell in cells)
+    notes = [note for mark, note in _MARK_NOTES.items() if mark in marks]
+    if "/" in marks:
+        notes.append("(k/n) average over the k of n categories that have been measured.")
+    if any(cell.rank for cell in cells):
+        notes.append(RANK_NOTE)
+    if any(cell.spread is not None for cell in cells):
+        notes.append("± standard deviation over seeds.")
+    return notes
+
+
+def interval_notes_for(rows: list[list[Cell | str]]) -> list[str]:
+    """Return the note on brackets, if any cell has an interval."""
+    has_interval = any(isinstance(cell, Cell) and cell.low is not None for row in rows for cell in row)
+    return [INTERVAL_NOTE] if has_interval else []

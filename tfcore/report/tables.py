@@ -1,0 +1,140 @@
+"""The paper's tables, measured beside published: made at any time from whatever has been measured so far."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from tfcore.config import Settings
+from tfcore.errors import UserError
+from tfcore.published.numbers import paper, paper_names, release
+from tfcore.report.ablations import ablation_table
+from tfcore.report.categories import BY_CATEGORY, BY_EPOCH, category_table, dataset_table, epoch_table, further_datasets
+from tfcore.report.cells import (
+    PAPER_DATASETS,
+    difference,
+    interval_notes_for,
+    notes_for,
+    published_cell,
+    runs_note,
+)
+from tfcore.report.measured import AVERAGE, Measured, Source, read_metrics
+from tfcore.report.speed import speed_table
+from tfcore.report.table import Cell, Table, ranked, write_table
+
+NUMBERS = range(1, 10)
+METRICS = (("image_auroc", "Det AUROC", "Det. AUROC"), ("aupro", "Loc AUPRO", "Loc. AUPRO"))
+
+_Rows = list[list[Cell | str]]
+
+
+def make_table(number: int, metrics: pd.DataFrame, settings: Settings, timing: Path | None = None) -> Table:
+    """Make one of the paper's Tables 1-9 from the metrics (`read_metrics`); Table 5 reads the ``timing`` CSV."""
+    if number not in NUMBERS:
+        raise UserError(f"table {number}: there are Tables 1 to 9")
+    measured = Measured(metrics, settings)
+    if number in BY_CATEGORY:
+        return category_table(number, measured)
+    if number in BY_EPOCH:
+        return epoch_table(number, measured)
+    if number == 3:
+        return overview_table(measured)
+    if number == 4:
+        return ablation_table(measured)
+    return speed_table(timing)
+
+
+def write_tables(
+    metrics: Path, settings: Settings, out: Path, numbers: list[int] | None = None, timing: Path | None = None
+) -> list[Path]:
+    """Write the numbered tables, or all and those of further datasets; return the files. See `write_table`."""
+    rows = read_metrics(metrics)
+    tables = [make_table(number, rows, settings, timing) for number in numbers or NUMBERS]
+    if not numbers:
+        measured = Measured(rows, settings)
+        tables += [dataset_table(name, measured) for name in further_datasets(settings)]
+    return [file for table in tables for file in write_table(table, out)]
+
+
+def overview_table(measured: Measured) -> Table:
+    """Make Table 3: detection and localisation on all datasets and their average."""
+    settings = measured.settings
+    groups = _groups(measured)
+    columns = [("", "Origin"), ("", "Method")]
+    columns += [(title, name) for title, _, _ in groups for _, _, name in METRICS]
+    sources = measured.sources()
+    body = [_measured_row(measured, source) for _, source in sources]
+    measured_rows: _Rows = [
+        ["measured", name, *cells] for (name, _), cells in zip(sources, _ranked_columns(body), strict=True)
+    ]
+    published_rows = _published_rows(groups)
+    rows = [*published_rows, *measured_rows]
+    rules = [line for line in range(1, len(rows)) if rows[line][0] != rows[line - 1][0]]
+    if published_rows:
+        *_, ours, released = published_rows
+        rules.append(len(rows))
+        rows += [_difference_row(measured_rows[0], there, groups) for there in (ours, released)]
+    notes = [*notes_for(rows), runs_note(*measured.runs(settings.run.datasets, [source for _, source in sources]))]
+    title = "Anomaly detection (image AUROC, %) and localisation (AUPRO, %)"
+    return Table("table3", title, columns, rows, notes, rules, interval_notes_for(rows))
+
+
+def _groups(measured: Measured) -> list[tuple[str, str | None, bool]]:
+    """Return title, the paper's name, and whether the published number is an average over the same, per column pair."""
+    settings = measured.settings
+    selected = [settings.datasets[name] for name in settings.run.datasets]
+    groups: list[tuple[str, str | None, bool]] = []
+    for dataset in selected:
+        number = {"VisA": 1, "MVTec AD": 2}.get(dataset.published or "")
+        same = number is not None and {*dataset.categories, AVERAGE} == set(paper_names(f"Table {number}", "category"))
+        groups.append((dataset.title, dataset.published, same))
+    if len(selected) > 1:
+        both = sorted(name or "" for _, name, _ in groups) == sorted(PAPER_DATASETS)
+        groups.append(("Average", "Average" if both else None, both and all(same for _, _, same in groups)))
+    return groups
+
+
+def _published_rows(groups: list[tuple[str, str | None, bool]]) -> _Rows:
+    """Return the paper's ten methods and the authors' release; nothing if no dataset is the paper's."""
+    if not any(published for _, published, _ in groups):
+        return []
+    methods = paper_names("Table 3", "method")
+    body = [
+        [
+            published_cell(paper("Table 3", published, AVERAGE, method, metric)) if published else Cell()
+            for _, published, _ in groups
+            for _, metric, _ in METRICS
+        ]
+        for method in methods
+    ]
+    released = [
+        published_cell(release(published, AVERAGE, metric)) if published else Cell()
+        for _, published, _ in groups
+        for metric, _, _ in METRICS
+    ]
+    rows: _Rows = [["published", name, *cells] for name, cells in zip(methods, _ranked_columns(body), strict=True)]
+    return [*rows, ["release", "TransFusion", *released]]
+
+
+def _ranked_columns(body: list[list[Cell]]) -> list[list[Cell]]:
+    columns = [ranked(list(column)) for column in zip(*body, strict=True)]
+    return [list(row) for row in zip(*columns, strict=True)]
+
+
+def _measured_row(measured: Measured, source: Source) -> list[Cell]:
+    datasets = measured.settings.run.datasets
+    cells = [measured.average(dataset, metric, source) for dataset in datasets for metric, _, _ in METRICS]
+    if len(datasets) > 1:
+        cells += [measured.overall(metric, source) for metric, _, _ in METRICS]
+    return cells
+
+
+def _difference_row(
+    here: list[Cell | str], there: list[Cell | str], groups: list[tuple[str, str | None, bool]]
+) -> list[Cell | str]:
+    """Return measured minus published, where both are averages over the same categories."""
+    same = [same for _, _, same in groups for _ in METRICS]
+    pairs = zip(here[2:], there[2:], same, strict=True)
+    cells = [
+        difference(a, b) if fits else Cell() for a, b, fits in pairs if isinstance(a, Cell) and isinstance(b, Cell)
+    ]
+    return ["difference", f"measured − {there[0]}", *cells]
