@@ -58,9 +58,12 @@ def packed_folder(dataset: str, category: str) -> Path:
     return Path("data/packed") / dataset / category
 
 
-def manifest_file(dataset: str) -> Path:
-    """List of a dataset's files with sizes, sha256, split and label; versioned in git."""
-    return Path("data/manifests") / f"{dataset}.csv"
+def manifest_file(dataset: str, category: str) -> Path:
+    """List of a category's files with sizes, sha256, split and label; versioned in git, and what training hangs on.
+
+    One file per category, so that a category added to a dataset leaves the results of the others alone.
+    """
+    return Path("data/manifests") / dataset / f"{category}.csv"
 
 
 def stage_settings(settings: Settings, stage: Stage, variant: str = "full") -> dict[str, Any]:
