@@ -79,7 +79,9 @@ def stage_settings(settings: Settings, stage: Stage, variant: str = "full") -> d
             return {"resize": settings.data.resize}
         case "train":
             sections = ("protocol", "data", "model", "diffusion", "anomalies", "losses", "train")
-            return {"recipe": tfcore.RECIPE} | {name: resolved[name] for name in sections}
+            textures = settings.textures
+            source = {"size": textures.size, "limit": textures.limit, "sha256": textures.archive.sha256}
+            return {"recipe": tfcore.RECIPE, "textures": source} | {name: resolved[name] for name in sections}
         case "infer":
             return {"recipe": tfcore.INFER_RECIPE, "infer": resolved["infer"]}
         case "score":

@@ -27,7 +27,7 @@ def test_paths_hold_the_four_names_in_order():
     assert run.sweep == Path("results/metrics/visa/capsules/steps_5/seed3/sweep.csv")
     assert run.work == Path("work/visa/capsules/steps_5/seed3")
     assert packed_folder("visa", "capsules") == Path("data/packed/visa/capsules")
-    assert manifest_file("visa") == Path("data/manifests/visa.csv")
+    assert manifest_file("visa", "candle") == Path("data/manifests/visa/candle.csv")
 
 
 @pytest.mark.parametrize(
