@@ -295,6 +295,7 @@ class TrainingSettings(Section):
     anomalies: AnomalySettings
     losses: LossSettings
     train: TrainSettings
+    textures: dict[str, Any] = Field({}, description="size, limit and archive of the textures")
 
     @property
     def crop(self) -> int:
