@@ -1,0 +1,136 @@
+"""Checking a data set before anything expensive runs on it, and writing its manifest."""
+
+import hashlib
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tfcore.config import DatasetSettings
+from tfcore.data import images
+from tfcore.data.layouts import CategoryFiles, find_category
+from tfcore.data.manifest import Entry, write_manifest
+from tfcore.data.parallel import run_all
+from tfcore.data.samples import Sample
+from tfcore.errors import UserError
+
+Counts = tuple[int, int, int]
+
+# Kinds of findings, in the order of the report; the first group makes a category unusable.
+PROBLEMS = ("not found", "wrong counts", "no images", "unreadable", "mask missing", "mask of another size")
+WARNINGS = ("mask without image", "empty mask", "same image in train and test")
+
+
+@dataclass
+class CategoryReport:
+    """What was found in one category; counts are (train, good test, anomalous test)."""
+
+    category: str
+    expected: Counts | None
+    found: Counts = (0, 0, 0)
+    findings: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    entries: list[Entry] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """Tell whether the category can be used; warnings do not count."""
+        return not any(self.findings.get(kind) for kind in PROBLEMS)
+
+
+def check_data(
+    dataset: str, raw: Path | str, settings: DatasetSettings, manifest: Path | str, workers: int | None = None
+) -> list[CategoryReport]:
+    """Check every category of ``settings.categories``, reading every file, and write the manifest.
+
+    The manifest is written only if all categories are complete: a broken copy never replaces a good manifest.
+    """
+    reports = [check_category(dataset, raw, category, settings, workers) for category in settings.categories]
+    if all(report.ok for report in reports):
+        write_manifest(manifest, [entry for report in reports for entry in report.entries])
+    return reports
+
+
+def check_category(
+    dataset: str, raw: Path | str, category: str, settings: DatasetSettings, workers: int | None = None
+) -> CategoryReport:
+    """Check one category: counts, masks, readability, sizes, and images that occur in both splits."""
+    report = CategoryReport(category, settings.counts.get(category))
+    try:
+        found = find_category(raw, category, settings)
+    except UserError as error:
+        report.findings["not found"].append(str(error))
+        return report
+    _check_counts(report, found.samples)
+    report.findings["mask without image"] += found.stray_masks
+
+    def check_one(sample: Sample) -> list[Entry]:
+        return _check_sample(found, category, sample, report.findings)
+
+    for entries in run_all(check_one, found.samples, f"check {dataset}/{category}", workers):
+        report.entries += entries
+    report.findings["same image in train and test"] += _duplicates(report.entries)
+    for files in report.findings.values():
+        files.sort()  # threads add findings in any order
+    return report
+
+
+def problem_lines(report: CategoryReport, limit: int = 5) -> list[str]:
+    """Describe the findings of a category, one line per kind, naming at most ``limit`` files each."""
+    lines = []
+    for kind in PROBLEMS + WARNINGS:
+        files = report.findings.get(kind, [])
+        if files:
+            more = f" and {len(files) - limit} more" if len(files) > limit else ""
+            level = "error" if kind in PROBLEMS else "warning"
+            lines.append(f"{level}: {report.category}: {kind}: {', '.join(files[:limit])}{more}")
+    return lines
+
+
+def _check_counts(report: CategoryReport, samples: list[Sample]) -> None:
+    test = [sample.label for sample in samples if sample.split == "test"]
+    report.found = (len(samples) - len(test), test.count(0), test.count(1))
+    if report.expected is not None and report.found != report.expected:
+        report.findings["wrong counts"].append(f"found {report.found}, expected {report.expected}")
+    for name, number in zip(("train", "test/good", "test/<defect>"), report.found, strict=True):
+        if not number:
+            report.findings["no images"].append(name)
+
+
+def _check_sample(found: CategoryFiles, category: str, sample: Sample, findings: dict[str, list[str]]) -> list[Entry]:
+    """Read an image and its mask, note what is wrong, and return their entries of the manifest."""
+    try:
+        content = _content(found.root / sample.file)
+        image = images.open_image(found.root / sample.file, content)
+        images.to_rgb(image, sample.file)
+        entries = [_entry(sample.file, content, category, sample.split, sample.label)]
+        if not sample.label:
+            return entries
+        if sample.mask is None:
+            findings["mask missing"].append(sample.file)
+            return entries
+        content = _content(found.root / sample.mask)
+        mask = images.read_mask(found.root / sample.mask, content)
+    except UserError as error:
+        findings["unreadable"].append(str(error))
+        return []
+    if mask.shape != (image.height, image.width):
+        sizes = f"{mask.shape[1]} × {mask.shape[0]}, its image {image.width} × {image.height}"
+        findings["mask of another size"].append(f"{sample.mask} ({sizes})")
+    if not mask.any():
+        findings["empty mask"].append(sample.mask)
+    return [*entries, _entry(sample.mask, content, category, "ground_truth", 1)]
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _entry(file: str, content: bytes, category: str, split: str, label: int) -> Entry:
+    return Entry(file, len(content), hashlib.sha256(content).hexdigest(), category, split, label)
+
+
+def _duplicates(entries: list[Entry]) -> list[str]:
+    train = {entry.sha256: entry.file for entry in entries if entry.split == "train"}
+    return [f"{e.file} = {train[e.sha256]}" for e in entries if e.split == "test" and e.sha256 in train]

@@ -1,0 +1,164 @@
+"""Packing: each category is decoded, resized and stored once, as arrays that training and inference map into memory."""
+
+import csv
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.lib.format import open_memmap
+from numpy.typing import NDArray
+
+from tfcore.config import DatasetSettings, TextureSettings
+from tfcore.data import images
+from tfcore.data.layouts import find_category
+from tfcore.data.manifest import Entry, entries_sha256, read_manifest
+from tfcore.data.parallel import run_all
+from tfcore.data.samples import Sample
+from tfcore.errors import UserError
+from tfcore.files import replacing_folder, sha256_of, write_json
+
+
+def pack(
+    dataset: str,
+    category: str,
+    raw: Path | str,
+    dataset_settings: DatasetSettings,
+    settings: Mapping[str, Any],
+    manifest: Path | str,
+    out: Path | str,
+    workers: int | None = None,
+) -> None:
+    """Write a category's images, masks, foregrounds, ``index.csv`` and ``pack.json`` into the folder ``out``.
+
+    ``settings`` has ``resize``, the side in pixels; ``workers`` are threads, ``None`` for one per core. Raises
+    `UserError` that names the file when an image is corrupt, differs from the manifest, or lacks its mask.
+    """
+    found = find_category(raw, category, dataset_settings)
+    train = [sample for sample in found.samples if sample.split == "train"]
+    test = [sample for sample in found.samples if sample.split == "test"]
+    _check_complete(category, train, test)
+    entries = read_manifest(manifest, category)
+    size = int(settings["resize"])
+    read = _Reader(found.root, entries, manifest)
+    with replacing_folder(out) as folder:
+        pixels = _array(folder / "images.npy", (len(found.samples), size, size, 3))
+        nearest = _array(folder / "masks_nearest.npy", (len(test), size, size))
+        antialiased = _array(folder / "masks_antialiased.npy", (len(test), size, size))
+        foregrounds = _array(folder / "foregrounds.npy", (len(train), size, size))
+        foreground = _foreground(category, dataset_settings, size)
+
+        def pack_one(item: tuple[int, Sample]) -> None:
+            number, sample = item
+            image = images.to_rgb(images.open_image(found.root / sample.file, read(sample.file)), sample.file)
+            pixels[number] = images.resize_image(image, size)
+            if sample.split == "train":
+                foregrounds[number] = foreground(sample, pixels[number])
+            elif sample.mask is not None:
+                mask = images.read_mask(found.root / sample.mask, read(sample.mask))
+                if mask.shape != (image.height, image.width):
+                    raise UserError(
+                        f"{found.root / sample.mask}: {mask.shape} is not its image's size {image.size[::-1]}"
+                    )
+                nearest[number - len(train)] = images.resize_mask_nearest(mask, size)
+                antialiased[number - len(train)] = images.resize_mask_antialiased(mask, size)
+
+        run_all(pack_one, list(enumerate(found.samples)), f"pack {dataset}/{category}", workers)
+        arrays = [pixels, nearest, antialiased, foregrounds]
+        for array in arrays:
+            array.flush()
+        _write_index(folder / "index.csv", found.samples)
+        anomalous = sum(sample.label for sample in test)
+        about = {
+            "dataset": dataset,
+            "category": category,
+            "size": size,
+            "counts": {"train": len(train), "good": len(test) - anomalous, "anomalous": anomalous},
+            "sha256": {path.name: sha256_of(path) for path in sorted(folder.glob("*.npy"))},
+            "manifest_sha256": entries_sha256(entries.values()),
+        }
+        write_json(folder / "pack.json", about)
+
+
+def pack_textures(raw: Path | str, settings: TextureSettings, out: Path | str, workers: int | None = None) -> None:
+    """Write all images below ``raw``, resized to ``settings.size``, as ``images.npy`` and ``pack.json`` into ``out``.
+
+    With ``settings.limit``, images evenly spaced in the order of their names. Raises `UserError` if there are none.
+    """
+    raw = Path(raw)
+    files = sorted(path for path in raw.rglob("*") if path.suffix.lower() in images.SUFFIXES and path.name[0] != ".")
+    if not files:
+        raise UserError(f"{raw}: no images below it; check `textures.local`, or fetch the textures first")
+    if settings.limit is not None and settings.limit < len(files):
+        files = [files[number * len(files) // settings.limit] for number in range(settings.limit)]
+    with replacing_folder(out) as folder:
+        pixels = _array(folder / "images.npy", (len(files), settings.size, settings.size, 3))
+
+        def pack_one(item: tuple[int, Path]) -> None:
+            number, path = item
+            pixels[number] = images.resize_image(images.to_rgb(images.open_image(path), path), settings.size)
+
+        run_all(pack_one, list(enumerate(files)), "pack textures", workers)
+        pixels.flush()
+        about = {"count": len(files), "size": settings.size, "sha256": sha256_of(folder / "images.npy")}
+        write_json(folder / "pack.json", about)
+
+
+class _Reader:
+    """Reads files whole and compares them with the manifest, so that a pack is what its manifest says."""
+
+    def __init__(self, root: Path, entries: dict[str, Entry], manifest: Path | str) -> None:
+        self.root, self.entries, self.manifest = root, entries, manifest
+
+    def __call__(self, name: str) -> bytes:
+        path = self.root / name
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+        entry = self.entries.get(name)
+        if entry is None or entry.sha256 != hashlib.sha256(content).hexdigest():
+            state = "not in" if entry is None else "differs from"
+            raise UserError(f"{path}: {state} the manifest {self.manifest}; run check-data again")
+        return content
+
+
+def _check_complete(category: str, train: Iterable[Sample], test: Iterable[Sample]) -> None:
+    train, test = list(train), list(test)
+    if not train or not test:
+        raise UserError(f"{category}: no {'training' if not train else 'test'} images; run check-data")
+    missing = [sample.file for sample in test if sample.label and sample.mask is None]
+    if missing:
+        raise UserError(f"{missing[0]}: its mask is missing ({len(missing)} in this category); run check-data")
+
+
+def _foreground(
+    category: str, settings: DatasetSettings, size: int
+) -> Callable[[Sample, NDArray[np.uint8]], NDArray[Any] | int]:
+    """Return the function that gives a training image's foreground: all of it, from a file, or computed."""
+    if category in settings.textures:
+        return lambda sample, image: 1
+    if settings.foregrounds is not None:
+        folder = Path(settings.foregrounds) / category
+
+        def from_file(sample: Sample, image: NDArray[np.uint8]) -> NDArray[Any]:
+            mask = images.read_mask(folder / f"{Path(sample.file).stem}.png")
+            return images.resize_mask_nearest(mask, size)
+
+        return from_file
+    from tfcore.anomalies.foreground import foreground_mask
+
+    return lambda sample, image: foreground_mask(image)
+
+
+def _array(path: Path, shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[np.uint8]]:
+    array: np.memmap[Any, np.dtype[np.uint8]] = open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+    return array
+
+
+def _write_index(path: Path, samples: Iterable[Sample]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["file", "split", "label", "defect"])
+        writer.writerows([sample.file, sample.split, sample.label, sample.defect] for sample in samples)

@@ -1,0 +1,106 @@
+"""Reading packed categories and textures: arrays are memory-mapped, so opening one costs nothing."""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from tfcore.data.images import centre_crop
+from tfcore.errors import UserError
+from tfcore.files import read_json
+
+MaskRule = Literal["nearest", "antialiased"]
+
+
+class Packed:
+    """A packed category. Images are uint8 RGB; ``crop`` is the side of the centre crop, ``None`` for all of it.
+
+    Raises `UserError` when the folder is missing, or its arrays do not have the sizes that ``pack.json`` says.
+    """
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = Path(folder)
+        self.about: dict[str, Any] = _about(self.folder)
+        self.dataset: str = self.about["dataset"]
+        self.category: str = self.about["category"]
+        self.size: int = self.about["size"]
+        counts = self.about["counts"]
+        self.train_count: int = counts["train"]
+        self.test_count: int = counts["good"] + counts["anomalous"]
+
+    def train_images(self, crop: int | None = None) -> NDArray[np.uint8]:
+        """Return the normal training images (N_train, S, S, 3)."""
+        return self._cropped("images", crop)[: self.train_count]
+
+    def test_images(self, crop: int | None = None) -> NDArray[np.uint8]:
+        """Return the test images (N_test, S, S, 3)."""
+        return self._cropped("images", crop)[self.train_count :]
+
+    def masks(self, rule: MaskRule, crop: int | None = None) -> NDArray[np.uint8]:
+        """Return the ground truth of the test images (N_test, S, S), 0 or 1, resized by ``rule``."""
+        return self._cropped(f"masks_{rule}", crop)
+
+    def foregrounds(self, crop: int | None = None) -> NDArray[np.uint8]:
+        """Return where the object is in the training images (N_train, S, S), 0 or 1."""
+        return self._cropped("foregrounds", crop)
+
+    @cached_property
+    def index(self) -> pd.DataFrame:
+        """One row per image, in the order of the arrays: file, split, label, defect."""
+        table = pd.read_csv(self.folder / "index.csv", dtype={"file": str, "defect": str}, keep_default_na=False)
+        if len(table) != self.train_count + self.test_count:
+            raise UserError(f"{self.folder / 'index.csv'}: not the rows that pack.json says; pack the category again")
+        return table
+
+    @property
+    def labels(self) -> NDArray[np.uint8]:
+        """Labels of the test images (N_test), 1 for anomalous."""
+        return self._test["label"].to_numpy(np.uint8)
+
+    @property
+    def files(self) -> list[str]:
+        """File names of the test images."""
+        return [str(name) for name in self._test["file"]]
+
+    @property
+    def defects(self) -> list[str]:
+        """Defects of the test images; ``good`` for normal ones."""
+        return [str(name) for name in self._test["defect"]]
+
+    @property
+    def _test(self) -> pd.DataFrame:
+        return self.index.iloc[self.train_count :]
+
+    def _cropped(self, name: str, crop: int | None) -> NDArray[np.uint8]:
+        count = {"images": self.train_count + self.test_count, "foregrounds": self.train_count}
+        array = _mapped(self.folder / f"{name}.npy", count.get(name, self.test_count), self.size)
+        return array if crop is None else centre_crop(array, crop)
+
+
+def packed_textures(folder: Path | str) -> NDArray[np.uint8]:
+    """Return the packed textures (N, S, S, 3), RGB."""
+    about = _about(Path(folder))
+    return _mapped(Path(folder) / "images.npy", about["count"], about["size"])
+
+
+def _about(folder: Path) -> dict[str, Any]:
+    try:
+        about: dict[str, Any] = read_json(folder / "pack.json")
+    except OSError as error:
+        raise UserError(f"{folder}: not packed yet (no pack.json); run the pack step") from error
+    except ValueError as error:
+        raise UserError(f"{folder / 'pack.json'}: not valid JSON; pack again") from error
+    return about
+
+
+def _mapped(path: Path, count: int, size: int) -> NDArray[np.uint8]:
+    try:
+        array: NDArray[np.uint8] = np.load(path, mmap_mode="r")
+    except (OSError, ValueError, EOFError) as error:
+        raise UserError(f"{path}: missing or damaged; pack again") from error
+    if array.shape[:3] != (count, size, size) or array.dtype != np.uint8:
+        raise UserError(f"{path}: shape {array.shape} of {array.dtype} is not what pack.json says; pack again")
+    return array
