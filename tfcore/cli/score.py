@@ -1,1 +1,117 @@
-"""Commands of this group."""
+"""Commands of scoring: a run's maps, its sweeps, all results together, and anybody's own maps."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tfcore.cli import app
+from tfcore.cli.options import DEFAULT_PARAMS, Category, Dataset, Params, Seed, Variant
+from tfcore.config import load_settings
+from tfcore.errors import UserError
+from tfcore.runs import Run, shared_variant, stage_settings
+
+Maps = Annotated[Path | None, typer.Option(help="Maps file; default: where inference put the run's.")]
+Out = Annotated[Path | None, typer.Option(help="CSV to write; default: the run's place in results/metrics.")]
+
+
+@app.command("score-run")
+def score_run_command(
+    dataset: Dataset,
+    category: Category,
+    variant: Variant = "full",
+    seed: Seed = 0,
+    epoch: Annotated[int | None, typer.Option(help="Score the maps of the weights kept after this epoch.")] = None,
+    maps: Maps = None,
+    out: Out = None,
+    params: Params = DEFAULT_PARAMS,
+) -> None:
+    """Score the maps of a run: image and pixel metrics with intervals, one row each."""
+    from tfcore.metrics.score import score_run
+
+    settings = load_settings(*params)
+    run = Run(dataset, category, variant, seed)
+    inferred = Run(dataset, category, shared_variant(settings, "infer", variant), seed)
+    stage = stage_settings(settings, "score", variant)
+    if epoch is None:
+        score_run(maps or inferred.maps, stage, out or run.scores, run)
+    else:
+        maps = maps or Path(f"results/maps_epoch{epoch}") / inferred.id / inferred.maps.name
+        out = out or Path(f"results/metrics_epoch{epoch}") / run.id / run.scores.name
+        score_run(maps, stage, out, run, f"epoch={epoch}")
+
+
+@app.command("sweep-run")
+def sweep_run_command(
+    dataset: Dataset,
+    category: Category,
+    variant: Variant = "full",
+    seed: Seed = 0,
+    maps: Maps = None,
+    out: Out = None,
+    params: Params = DEFAULT_PARAMS,
+) -> None:
+    """Score a run's maps at every sweep point (λ, kernel, one mask alone); nothing is inferred again."""
+    from tfcore.metrics.sweep import sweep_run
+
+    settings = load_settings(*params)
+    run = Run(dataset, category, variant, seed)
+    inferred = Run(dataset, category, shared_variant(settings, "infer", variant), seed)
+    sweep_run(maps or inferred.maps, stage_settings(settings, "sweep", variant), out or run.sweep, run)
+
+
+@app.command("sweep-grid")
+def sweep_grid_command(
+    maps: Annotated[list[Path], typer.Argument(help="Maps files, one per category.")],
+    out: Annotated[Path, typer.Option(help="CSV to write: run_id, lambda, kernel, image_auroc.")] = Path("grid.csv"),
+    params: Params = DEFAULT_PARAMS,
+) -> None:
+    """Image AUROC on the whole grid of the swept λ and kernels."""
+    from tfcore.metrics.sweep import grid_run
+
+    sweeps = load_settings(*params).sweeps
+    grid_run(maps, sweeps.lambda_, sweeps.kernel, out)
+
+
+@app.command("gather")
+def gather_command(
+    files: Annotated[list[Path] | None, typer.Argument(help="Score and sweep files.")] = None,
+    files_from: Annotated[Path | None, typer.Option(help="Text file with one such path a line.")] = None,
+    out: Annotated[Path, typer.Option(help="Table of all metrics.")] = Path("results/metrics.csv"),
+    out_json: Annotated[Path, typer.Option(help="Summary for `dvc metrics`.")] = Path("results/metrics.json"),
+    params: Params = DEFAULT_PARAMS,
+) -> None:
+    """Gather all scores into one table with averages; a dataset that lacks a category gets no average."""
+    from tfcore.report.gather import gather
+
+    settings = load_settings(*params)
+    listed = list(files or [])
+    if files_from is not None:
+        if not files_from.is_file():
+            raise UserError(f"{files_from}: no such file")
+        listed += [Path(line) for line in files_from.read_text(encoding="utf-8").splitlines() if line.strip()]
+    categories = {name: settings.datasets[name].categories for name in settings.run.datasets}
+    gather(listed, [], out, out_json, categories)
+
+
+@app.command("score")
+def score_command(
+    maps: Annotated[Path, typer.Option(help="Anomaly maps, .npy (images, height, width); higher = more anomalous.")],
+    masks: Annotated[Path, typer.Option(help="Ground truth, .npy of the same shape; non-zero = anomalous.")],
+    labels: Annotated[Path | None, typer.Option(help="Image labels, .npy (images,); default: from the masks.")] = None,
+    scores: Annotated[Path | None, typer.Option(help="Image scores, .npy; default: each map's maximum.")] = None,
+    fpr_limit: Annotated[float, typer.Option(help="AUPRO integrates to this false positive rate.")] = 0.3,
+    resamples: Annotated[int, typer.Option(min=0, help="Bootstrap resamples; 0 = no intervals.")] = 2000,
+    confidence: Annotated[float, typer.Option(help="Coverage of the intervals.")] = 0.95,
+    out: Annotated[Path | None, typer.Option(help="JSON to write; default: print it.")] = None,
+) -> None:
+    """Score the maps of any method: image AUROC and AP, AUPRO, pixel AUROC and AP, with intervals, as JSON."""
+    from tfcore.metrics.standalone import score_files
+
+    text = score_files(maps, masks, labels, scores, fpr_limit, resamples, confidence)
+    if out is None:
+        typer.echo(text)
+    else:
+        from tfcore.files import write_text
+
+        write_text(out, text + "\n")

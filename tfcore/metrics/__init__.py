@@ -1,0 +1,1 @@
+"""Metrics: from maps and ground truth to numbers with intervals."""

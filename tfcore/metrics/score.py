@@ -1,0 +1,132 @@
+"""Scores of one run: final maps, all metrics at once, their intervals, one small CSV."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfcore.errors import UserError
+from tfcore.metrics.aupro import aupro_of, check_limit, pixel_ap_of, pixel_auroc_of
+from tfcore.metrics.auroc import checked_labels, checked_scores, f1_max, image_ap, image_auroc
+from tfcore.metrics.intervals import (
+    all_intervals,
+    pixel_grid,
+    resample_image_metrics,
+    resample_pixel_metrics,
+    resampled_counts,
+)
+from tfcore.metrics.maps import MapsFile, final_maps, image_scores, read_maps
+from tfcore.metrics.pixels import Array, checked, collect
+from tfcore.metrics.rows import Metric, identity, write_rows
+from tfcore.runs import Run
+
+
+def image_metrics(
+    scores: Array, labels: Array, resamples: int = 2000, confidence: float = 0.95, seed: int = 0
+) -> list[Metric]:
+    """Score images: image_auroc, image_ap and f1_max, with bootstrap intervals."""
+    scores, labels = checked_scores(scores, labels)
+    values = {
+        "image_auroc": image_auroc(scores, labels),
+        "image_ap": image_ap(scores, labels),
+        "f1_max": f1_max(scores, labels)[0],
+    }
+    if not resamples:
+        return _with_intervals(values, {})
+    counts = resampled_counts(labels, resamples, seed)
+    return _with_intervals(values, all_intervals(resample_image_metrics(scores, labels, counts), confidence))
+
+
+def pixel_metrics(
+    maps: Array,
+    masks: Array,
+    labels: Array,
+    fpr_limit: float = 0.3,
+    resamples: int = 2000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> list[Metric]:
+    """Score final maps (N, H, W) against masks: aupro, pixel_auroc and pixel_ap, with bootstrap intervals.
+
+    ``labels`` (N) are the strata of the bootstrap.
+    """
+    check_limit(fpr_limit)
+    pixels = collect(maps, masks)
+    values = {
+        "aupro": aupro_of(pixels, fpr_limit),
+        "pixel_auroc": pixel_auroc_of(pixels),
+        "pixel_ap": pixel_ap_of(pixels),
+    }
+    if not resamples:
+        return _with_intervals(values, {})
+    counts = resampled_counts(labels, resamples, seed)
+    resampled = resample_pixel_metrics(pixel_grid(maps, masks, pixels), counts, fpr_limit)
+    return _with_intervals(values, all_intervals(resampled, confidence))
+
+
+def score_maps(
+    maps: Array,
+    masks: Array,
+    labels: Array | None = None,
+    scores: Array | None = None,
+    fpr_limit: float = 0.3,
+    resamples: int = 2000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> list[Metric]:
+    """Score any method's final maps (N, H, W) against masks (N, H, W): every metric, values in [0, 1].
+
+    ``labels`` (N) default to "has an anomalous pixel", image ``scores`` (N) to the maximum of each map. An image
+    labelled normal whose mask has anomalous pixels is refused; the reverse is allowed (a defect outside the crop).
+    """
+    maps, masks = checked(maps, masks)
+    has_region = np.asarray(masks.any(axis=(1, 2)))
+    labels = checked_labels(has_region if labels is None else labels)
+    scores = image_scores(maps) if scores is None else scores
+    if labels.shape != has_region.shape:
+        raise UserError(f"labels have the shape {labels.shape} for {len(maps)} maps")
+    contradiction = np.flatnonzero(has_region & (labels == 0))
+    if contradiction.size:
+        raise UserError(f"image {contradiction[0]} is labelled normal, but its mask has anomalous pixels")
+    # Pixels first: a map with a NaN is named as such before its image score is.
+    on_pixels = pixel_metrics(maps, masks, labels, fpr_limit, resamples, confidence, seed)
+    return image_metrics(scores, labels, resamples, confidence, seed) + on_pixels
+
+
+def score_run(
+    maps_file: Path | str,
+    settings: Mapping[str, Any],
+    out_csv: Path | str,
+    run: Run | None = None,
+    point: str = "main",
+) -> None:
+    """Score the maps of a run and write one row per metric.
+
+    ``settings`` are `stage_settings(..., "score")`. ``run`` names the rows where maps are shared between variants that
+    differ in scoring alone; by default the maps' own header does. ``point`` may be ``epoch=500`` for kept epochs.
+    """
+    score = settings["score"]
+    source = read_maps(maps_file, score["mask_rule"])
+    final = final_maps(source.disc, source.recon, score["lambda"], score["kernel"])
+    metrics = score_named(source, final, score)
+    write_rows(out_csv, [(point, metric) for metric in metrics], identity(source, run))
+
+
+def score_named(source: MapsFile, final: Array, score: Mapping[str, Any]) -> list[Metric]:
+    """Score final maps made from ``source``; an error names its file."""
+    try:
+        return score_maps(
+            final,
+            source.masks,
+            source.labels,
+            fpr_limit=score["fpr_limit"],
+            resamples=score["resamples"],
+            confidence=score["confidence"],
+        )
+    except UserError as error:
+        raise UserError(f"{source.path}: {error}") from error
+
+
+def _with_intervals(values: Mapping[str, float], intervals: Mapping[str, Sequence[float]]) -> list[Metric]:
+    return [Metric(name, value, *intervals.get(name, (None, None))) for name, value in values.items()]

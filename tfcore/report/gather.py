@@ -1,0 +1,129 @@
+"""Gather the small files of all runs into one long table and one small summary."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from tfcore.errors import UserError
+from tfcore.files import replacing, write_json
+from tfcore.metrics.intervals import mean_interval, over_seeds
+from tfcore.metrics.rows import COLUMNS
+
+AVERAGE = "average"
+KEY = ["method", "variant", "seed", "point", "metric"]
+SUMMARY = ("image_auroc", "aupro")
+
+
+def gather(
+    score_files: Sequence[Path | str],
+    sweep_files: Sequence[Path | str],
+    out_csv: Path | str,
+    out_json: Path | str,
+    categories: Mapping[str, Sequence[str]] | None = None,
+) -> pd.DataFrame:
+    """Write every row of the score and sweep files, with averages, as one CSV, and a summary as nested JSON.
+
+    ``categories`` lists what each dataset must have: a dataset that lacks one gets no average, for a mean over part of
+    the categories compares with nothing. Without it, what is there counts as all. Raises `UserError` for a file that is
+    not a score file and for two rows of the same run, point and metric.
+    """
+    files = [*score_files, *sweep_files]
+    if not files:
+        raise UserError("no score file was given: score a run first (tfcore score-run)")
+    rows = pd.concat([_read(file) for file in files], ignore_index=True)
+    _refuse_duplicates(rows)
+    expected = categories or {
+        str(name): sorted(group["category"].unique()) for name, group in rows.groupby("dataset", sort=False)
+    }
+    table = pd.concat([rows, _averages(rows, expected)], ignore_index=True)
+    with replacing(out_csv) as temporary:
+        table.to_csv(temporary, index=False)
+    write_json(out_json, summary(table))
+    return table
+
+
+def _read(file: Path | str) -> pd.DataFrame:
+    try:
+        rows = pd.read_csv(
+            file,
+            dtype={"commit": str, "device": str, "run_id": str},
+            keep_default_na=False,
+            na_values={"value": [""], "low": [""], "high": [""]},
+        )
+    except (OSError, ValueError) as error:
+        raise UserError(f"{file}: cannot be read as scores: {error}") from error
+    if list(rows.columns) != list(COLUMNS):
+        raise UserError(f"{file}: its columns are not those of scores: {', '.join(COLUMNS)}")
+    if rows["value"].isna().any():
+        raise UserError(f"{file}: a row has no value")
+    return rows
+
+
+def _refuse_duplicates(rows: pd.DataFrame) -> None:
+    twice = rows[rows.duplicated([*KEY, "dataset", "category"])]
+    if len(twice):
+        first = twice.iloc[0]
+        raise UserError(f"two score files hold {first['run_id']}, {first['point']}, {first['metric']}: remove one")
+
+
+def _averages(rows: pd.DataFrame, expected: Mapping[str, Sequence[str]]) -> pd.DataFrame:
+    """Return rows of means over the categories of each dataset, and over the datasets' means, with intervals."""
+    averages: list[dict[str, Any]] = []
+    for key, group in rows.groupby(KEY, sort=False):
+        ids = dict(zip(KEY, key, strict=True)) | {"run_id": "", "category": AVERAGE}
+        ids |= {column: _common(group[column]) for column in ("commit", "device")}
+        complete = {
+            dataset: values
+            for dataset, names in expected.items()
+            if (values := _values_of(group, dataset, names)) is not None
+        }
+        averages += [_average(ids | {"dataset": dataset}, [values]) for dataset, values in complete.items()]
+        if len(expected) > 1 and len(complete) == len(expected):
+            averages.append(_average(ids | {"dataset": AVERAGE}, list(complete.values())))
+    return pd.DataFrame(averages, columns=list(COLUMNS))
+
+
+def _values_of(group: pd.DataFrame, dataset: str, names: Sequence[str]) -> list[float] | None:
+    values = group[group["dataset"] == dataset].set_index("category")["value"]
+    return [float(values[name]) for name in names] if set(names) <= set(values.index) else None
+
+
+def _average(ids: Mapping[str, Any], groups: list[list[float]]) -> dict[str, Any]:
+    means = [sum(group) / len(group) for group in groups]
+    low, high = mean_interval(groups) or (None, None)
+    return {**ids, "value": sum(means) / len(means), "low": low, "high": high}
+
+
+def _common(column: "pd.Series[str]") -> str:
+    """Return the value that all rows share, else an empty text."""
+    return str(column.iloc[0]) if column.nunique() == 1 else ""
+
+
+def across_seeds(table: pd.DataFrame) -> pd.DataFrame:
+    """Return mean, sd and n over seeds of each method, dataset, category, variant, point and metric.
+
+    sd is the sample standard deviation, NaN where there is one seed.
+    """
+    keys = ["method", "dataset", "category", "variant", "point", "metric"]
+    grouped = table.groupby(keys, sort=False)["value"]
+    return grouped.agg(mean="mean", sd="std", n="count").reset_index()
+
+
+def summary(table: pd.DataFrame) -> dict[str, Any]:
+    """Return the averages of the main point as method → dataset → variant → metric, for `dvc metrics`.
+
+    With several seeds a metric is their mean, and ``{metric}_sd`` and ``seeds`` stand beside it.
+    """
+    main = table[(table["point"] == "main") & (table["category"] == AVERAGE) & table["metric"].isin(SUMMARY)]
+    nested: dict[str, Any] = {}
+    for (method, dataset, variant, metric), group in main.groupby(
+        ["method", "dataset", "variant", "metric"], sort=False
+    ):
+        seeds = over_seeds(list(group["value"]))
+        place = nested.setdefault(str(method), {}).setdefault(str(dataset), {}).setdefault(str(variant), {})
+        place[str(metric)] = round(seeds["mean"], 6)
+        if seeds["n"] > 1:
+            place |= {f"{metric}_sd": round(seeds["sd"], 6), "seeds": seeds["n"]}
+    return nested
