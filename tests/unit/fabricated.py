@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from tfcore.config import Settings, load_settings
-from tfcore.report.measured import COLUMNS
+from tfcore.metrics.rows import COLUMNS
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -27,3 +27,16 @@ def tables(
     for file in write_tables(metrics, load_settings(*params), out, number, timing):
         if show and file.suffix == ".md" and not file.stem.endswith("_intervals"):
             typer.echo(file.read_text(encoding="utf-8"))
+
+
+@app.command("claims")
+def claims(
+    params: Params = DEFAULT_PARAMS,
+    metrics: Metrics = Path("results/metrics.csv"),
+    out: Annotated[Path, typer.Option(help="Folder for the table.")] = Path("results/tables"),
+) -> None:
+    """Check the paper's statements against the measured numbers: held, not held, or not measured yet."""
+    from tfcore.config import load_settings
+    from tfcore.report.claims import write_claims
+
+    write_claims(metrics, load_settings(*params), out)

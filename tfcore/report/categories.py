@@ -125,19 +125,14 @@ def epoch_table(number: int, measured: Measured) -> Table:
     columns += [("Measured", "Last epoch"), ("Measured, tuned on the test set", "Best epoch")]
     columns += [("Measured, tuned on the test set", "Image AUROC")]
     rows: _Rows = []
-    best: dict[str, float] = {}
     for category in _categories(measured, dataset, number if from_paper else None):
         there = [published_cell(paper(f"Table {number}", published, category, TUNED, "Image AUROC"))]
         last = measured.category(dataset, category, "image_auroc", baseline) if dataset else Cell()
         epoch, value = _best_epoch(measured, dataset, category, points)
-        if value is not None:
-            best[category] = value
         rows.append([category, *(there if from_paper else []), last, epoch, Cell(value)])
     there = [published_cell(paper(f"Table {number}", published, AVERAGE, TUNED, "Image AUROC"))]
     last = measured.average(dataset, "image_auroc", baseline) if dataset else Cell()
-    mean = sum(best.values()) / len(best) if best else None
-    count = f"{len(best)}/{len(rows)}"
-    tuned = Cell(mean) if len(best) == len(rows) else Cell(mean, mark=f" ({count})" if best else "", about=count)
+    tuned = tuned_average(measured, dataset) if dataset else Cell()
     rows.append([AVERAGE, *(there if from_paper else []), last, "", tuned])
     name = settings.datasets[dataset].title if dataset else published
     title = f"Image AUROC (%) with the epoch tuned for each category: {name}"
@@ -157,6 +152,19 @@ def _epochs_note(settings: Settings, points: list[str], dataset: str | None) -> 
         return "No epoch but the last was evaluated; train.keep_epochs names those to keep and score."
     epochs = ", ".join(point.removeprefix("epoch=") for point in points)
     return f"Evaluated after epochs {epochs} and the last ({settings.train.epochs})."
+
+
+def tuned_average(measured: Measured, dataset: str) -> Cell:
+    """Return the average of each category's best image AUROC over epochs, marked (k/n) while incomplete."""
+    points = measured.points("epoch=", Source(measured.settings.tables.baseline))
+    categories = measured.categories(dataset)
+    found = [_best_epoch(measured, dataset, category, points)[1] for category in categories]
+    values = [value for value in found if value is not None]
+    if not values:
+        return Cell()
+    count = f"{len(values)}/{len(categories)}"
+    incomplete = len(values) < len(categories)
+    return Cell(sum(values) / len(values), mark=f" ({count})" if incomplete else "", about=count if incomplete else "")
 
 
 def _best_epoch(measured: Measured, dataset: str | None, category: str, points: list[str]) -> tuple[str, float | None]:

@@ -9,13 +9,10 @@ import pandas as pd
 
 from tfcore.config import Settings
 from tfcore.errors import UserError
+from tfcore.metrics.rows import COLUMNS
 from tfcore.report.table import Cell
 from tfcore.runs import METHOD, shared_variant, stage_settings
 
-COLUMNS = [
-    *("method", "dataset", "category", "variant", "seed", "point", "metric"),
-    *("value", "low", "high", "run_id", "commit", "device"),
-]
 AVERAGE = "average"
 METHOD_TITLES = {METHOD: "TransFusion"}
 
@@ -59,7 +56,7 @@ class Measured:
     def __init__(self, rows: pd.DataFrame, settings: Settings) -> None:
         self.settings = settings
         self._cells: dict[_Key, dict[str, _Value]] = defaultdict(dict)
-        for row in rows[COLUMNS].to_dict("records"):
+        for row in rows[list(COLUMNS)].to_dict("records"):
             dataset, category, point, metric = (str(row[name]) for name in ("dataset", "category", "point", "metric"))
             key = (str(row["method"]), dataset, category, str(row["variant"]), point, metric)
             if str(row["seed"]) in self._cells[key]:

@@ -107,7 +107,7 @@ def markdown(table: Table, intervals: bool = False) -> str:
 
 def latex(table: Table, intervals: bool = False) -> str:
     """Return a floating table for LaTeX; needs the packages booktabs and graphicx."""
-    align = "".join("l" if _is_text(table, column) else "r" for column in range(len(table.columns)))
+    align = "".join(_latex_align(table, column) for column in range(len(table.columns)))
     lines = []
     for number, row in enumerate(table.rows):
         if number in table.rules:
@@ -137,6 +137,14 @@ def latex(table: Table, intervals: bool = False) -> str:
             "",
         ]
     )
+
+
+def _latex_align(table: Table, column: int) -> str:
+    """Return the alignment of a column; long texts are set in paragraphs."""
+    if not _is_text(table, column):
+        return "r"
+    longest = max((len(cell) for row in table.rows if isinstance(cell := row[column], str)), default=0)
+    return r"p{0.45\linewidth}" if longest > 60 else "l"
 
 
 def _group_header(table: Table) -> list[str]:
