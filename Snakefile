@@ -1,0 +1,40 @@
+# The graph of jobs, from raw data to the paper's tables. Settings: params.yaml. Rules: workflow/rules/.
+
+from pathlib import Path
+
+from snakemake.utils import min_version
+
+min_version("9.20")
+
+
+configfile: Path(workflow.basedir) / "params.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/infer.smk"
+include: "workflow/rules/score.smk"
+include: "workflow/rules/tables.smk"
+include: "workflow/rules/figures.smk"
+include: "workflow/rules/report.smk"
+
+
+localrules:
+    all_tables,
+    ablations,
+
+
+rule all_tables:
+    """Everything: the tables, the checkpoints they stand on, figures and the report page."""
+    default_target: True
+    input:
+        rules.checkpoints.input,
+        rules.tables.input,
+        rules.figures.input,
+
+
+rule ablations:
+    """Table 4 and the sweeps over λ and filter size."""
+    input:
+        rules.table4.input,

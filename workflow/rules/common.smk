@@ -1,0 +1,149 @@
+# What the rules share: checked settings, the runs that the targets cover, and the data that a job asks for only when
+# it has to be made.
+
+import json
+import os
+import sys
+from dataclasses import replace
+from functools import cache
+
+from tfcore.config import Settings, digest, parse_settings
+from tfcore.current import is_current
+from tfcore.errors import SettingsError
+from tfcore.files import write_json, write_text
+from tfcore.runs import Run, manifest_file, packed_folder, shared_variant, stage_settings
+
+# `python` in a rule is the one that runs Snakemake, also when its environment is not activated.
+os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+
+DEMO_DATA = "data/demo/"  # made by the rule make_demo_data in the working directory
+RUN = "{dataset}/{category}/{variant}/seed{seed}"
+
+
+def located(local):
+    """Return a `local:` path that holds from any working directory: relative ones start at the repository."""
+    if local is None or str(local).startswith(DEMO_DATA):
+        return local
+    return str((Path(workflow.basedir) / Path(str(local)).expanduser()).resolve())
+
+
+def checked_settings():
+    """Validate params.yaml and its overlays; one line and exit code 2 when something is wrong, and nothing starts."""
+    try:
+        settings = parse_settings(config, " + ".join(str(file) for file in workflow.configfiles))
+    except SettingsError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    values = settings.model_dump(mode="json", by_alias=True)
+    for section in [values["textures"], *values["datasets"].values()]:
+        section["local"] = located(section["local"])
+    return Settings.model_validate(values)
+
+
+def written_settings():
+    """Write what the jobs read, once, under a name that follows from its content."""
+    values = SETTINGS.model_dump(mode="json", by_alias=True)
+    file = Path("work/settings") / f"{digest(values)}.json"
+    if not file.exists():
+        write_json(file, values)
+    return str(file)
+
+
+def listed(files):
+    """Write paths, one a line, for commands that read a thousand of them; return the list's own path."""
+    text = "".join(f"{file}\n" for file in files)
+    file = Path("work/lists") / f"{digest(text)}.txt"
+    if not file.exists():
+        write_text(file, text)
+    return str(file)
+
+
+def as_params(value):
+    """Return what Snakemake records and compares: the same text for the same settings."""
+    return json.dumps(value, sort_keys=True)
+
+
+SETTINGS = checked_settings()
+PARAMS = written_settings()
+DATASETS = SETTINGS.run.datasets
+CATEGORIES = [(name, category) for name in DATASETS for category in SETTINGS.datasets[name].categories]
+VARIANTS = SETTINGS.selected_variants
+SEEDS = SETTINGS.run.seeds
+STAGES = {
+    stage: {variant: stage_settings(SETTINGS, stage, variant) for variant in SETTINGS.variants}
+    for stage in ("train", "infer", "score", "sweep")
+}
+# Variants whose settings of a stage are equal share its result.
+TRAINED_AS = {variant: shared_variant(SETTINGS, "train", variant) for variant in SETTINGS.variants}
+INFERRED_AS = {variant: shared_variant(SETTINGS, "infer", variant) for variant in SETTINGS.variants}
+BASELINE = SETTINGS.tables.baseline
+
+
+wildcard_constraints:
+    dataset=r"[^/]+",
+    category=r"[^/]+",
+    variant=r"[^/]+",
+    seed=r"\d+",
+    epoch=r"\d+",
+    number=r"\d+",
+
+
+def per_category(pattern):
+    """Return the pattern's path for every selected category."""
+    return [pattern.format(dataset=dataset, category=category) for dataset, category in CATEGORIES]
+
+
+def per_run(pattern, variants):
+    """Return the pattern's path for every selected category, the given variants and every seed; none twice."""
+    return [
+        pattern.format(dataset=dataset, category=category, variant=variant, seed=seed)
+        for dataset, category in CATEGORIES
+        for variant in dict.fromkeys(variants)
+        for seed in SEEDS
+    ]
+
+
+def settings_of(stage):
+    """Return a `params:` function with the stage's settings of the job's variant."""
+    return lambda wildcards: as_params(STAGES[stage][wildcards.variant])
+
+
+def run_of(wildcards, variant=None):
+    """Return the run that the wildcards name, or the same run of another variant."""
+    return Run(wildcards.dataset, wildcards.category, variant or wildcards.variant, int(wildcards.seed))
+
+
+def checkpoint_of(wildcards):
+    """Return the checkpoint that a run is inferred with."""
+    return run_of(wildcards, TRAINED_AS[wildcards.variant]).checkpoint
+
+
+def maps_of(wildcards):
+    """Return the maps that a run is scored from."""
+    return run_of(wildcards, INFERRED_AS[wildcards.variant]).maps
+
+
+@cache
+def is_made(run, stage):
+    """Return whether the run's checkpoint or maps are here and are what the settings ask for."""
+    if stage == "train":
+        return is_current(run, "train", STAGES["train"][run.variant])
+    trained = replace(run, variant=TRAINED_AS[run.variant])
+    return is_made(trained, "train") and is_current(run, "infer", STAGES["infer"][run.variant])
+
+
+# The images are asked for only by jobs that will run. An edge from data to a finished training would let Snakemake
+# repeat that training whenever the images have to be fetched again for another one; the manifest tells whether the
+# images are still the same. Such conditional inputs need the rerun trigger "input" off: see profiles/default.
+def images_to_train(wildcards):
+    """Return the packed images and textures, unless the checkpoint is there already."""
+    if is_made(run_of(wildcards), "train"):
+        return []
+    return [f"data/packed/{wildcards.dataset}/{wildcards.category}/pack.json", "data/packed/textures/pack.json"]
+
+
+def images_to_infer(wildcards):
+    """Return the packed images, unless the maps are there already."""
+    if is_made(run_of(wildcards), "infer"):
+        return []
+    return [f"data/packed/{wildcards.dataset}/{wildcards.category}/pack.json"]

@@ -1,0 +1,145 @@
+# From archives to packed images. Downloads run where Snakemake runs: compute nodes often have no internet.
+
+
+localrules:
+    make_demo_data,
+    fetch_dataset,
+    fetch_textures,
+    data,
+
+
+rule data:
+    """All selected categories and the textures: fetched, checked and packed."""
+    input:
+        per_category("data/packed/{dataset}/{category}/pack.json"),
+        "data/packed/textures/pack.json",
+
+
+rule make_demo_data:
+    """Draw the demo's two small datasets and its textures."""
+    output:
+        "data/demo/made.json",
+    log:
+        "logs/make_demo_data.log",
+    benchmark:
+        "logs/benchmarks/make_demo_data.tsv"
+    shell:
+        r"""
+        python -m tfcore demo-data --out data/demo >{log:q} 2>&1
+        echo '{{}}' >{output:q}
+        """
+
+
+def demo_data(section):
+    """Return the demo's data for a section that reads them."""
+    return ["data/demo/made.json"] if (section.local or "").startswith(DEMO_DATA) else []
+
+
+rule fetch_dataset:
+    """Download and unpack a dataset, or note where the local copy lies."""
+    input:
+        lambda wildcards: demo_data(SETTINGS.datasets[wildcards.dataset]),
+    output:
+        "data/raw/{dataset}.json",
+    log:
+        "logs/fetch_dataset/{dataset}.log",
+    benchmark:
+        "logs/benchmarks/fetch_dataset/{dataset}.tsv"
+    shell:
+        r"""
+        python -m tfcore fetch --dataset {wildcards.dataset:q} --params {PARAMS:q} 2>&1 | tee {log:q}
+        """
+
+
+rule fetch_textures:
+    """Download and unpack the textures, or note where the local copy lies."""
+    input:
+        demo_data(SETTINGS.textures),
+    output:
+        "data/raw/textures.json",
+    log:
+        "logs/fetch_textures.log",
+    benchmark:
+        "logs/benchmarks/fetch_textures.tsv"
+    shell:
+        r"""
+        python -m tfcore fetch --textures --params {PARAMS:q} 2>&1 | tee {log:q}
+        """
+
+
+# A manifest that exists is not made again because the data were fetched again; packing compares the two.
+# Data changed on purpose: snakemake --forcerun check_data -- data
+rule check_data:
+    """Compare a category with what it should be, and list its files with their sha256."""
+    input:
+        lambda wildcards: (
+            []
+            if manifest_file(wildcards.dataset, wildcards.category).exists()
+            else f"data/raw/{wildcards.dataset}.json"
+        ),
+    output:
+        "data/manifests/{dataset}/{category}.csv",
+    log:
+        "logs/check_data/{dataset}/{category}.log",
+    benchmark:
+        "logs/benchmarks/check_data/{dataset}/{category}.tsv"
+    resources:
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=lambda wildcards, attempt: 30 * attempt,
+    params:
+        layout=lambda wildcards: SETTINGS.datasets[wildcards.dataset].layout,
+    shell:
+        r"""
+        python -m tfcore check-data {wildcards.dataset:q} --category {wildcards.category:q} --params {PARAMS:q} \
+            >{log:q} 2>&1
+        """
+
+
+rule pack_category:
+    """Decode and resize a category's images and masks once."""
+    input:
+        manifest="data/manifests/{dataset}/{category}.csv",
+        raw=lambda wildcards: (
+            []
+            if (packed_folder(wildcards.dataset, wildcards.category) / "pack.json").exists()
+            else f"data/raw/{wildcards.dataset}.json"
+        ),
+    output:
+        "data/packed/{dataset}/{category}/pack.json",
+    log:
+        "logs/pack_category/{dataset}/{category}.log",
+    benchmark:
+        "logs/benchmarks/pack_category/{dataset}/{category}.tsv"
+    threads: 4
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 30 * attempt,
+    params:
+        settings=as_params(stage_settings(SETTINGS, "pack")),
+    shell:
+        r"""
+        python -m tfcore pack --dataset {wildcards.dataset:q} --category {wildcards.category:q} --params {PARAMS:q} \
+            >{log:q} 2>&1
+        """
+
+
+rule pack_textures:
+    """Decode and resize the textures once."""
+    input:
+        "data/raw/textures.json",
+    output:
+        "data/packed/textures/pack.json",
+    log:
+        "logs/pack_textures.log",
+    benchmark:
+        "logs/benchmarks/pack_textures.tsv"
+    threads: 4
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 30 * attempt,
+    params:
+        settings=as_params(SETTINGS.textures.model_dump(mode="json", include={"size", "limit"})),
+    shell:
+        r"""
+        python -m tfcore pack-textures --params {PARAMS:q} >{log:q} 2>&1
+        """

@@ -1,0 +1,149 @@
+# The paper's tables, measured beside published, each as Markdown, LaTeX and CSV.
+
+TABLES = range(1, 10)
+TABLE_SETTINGS = SETTINGS.model_dump(mode="json", by_alias=True, include={"tables", "run"}) | {
+    "datasets": {
+        name: SETTINGS.datasets[name].model_dump(include={"title", "published", "categories"}) for name in DATASETS
+    },
+    "variants": SETTINGS.variants,
+}
+
+
+localrules:
+    make_table,
+    tables,
+    table1,
+    table2,
+    table3,
+    table4,
+    table5,
+    table6,
+    table7,
+    table8,
+    table9,
+
+
+rule make_table:
+    """One table of the paper."""
+    input:
+        metrics="results/metrics.csv",
+        timing=lambda wildcards: ["results/timing.csv"] if wildcards.number == "5" else [],
+    output:
+        "results/tables/table{number}.csv",
+        "results/tables/table{number}.tex",
+        report(
+            "results/tables/table{number}.md",
+            caption="../report/table.rst",
+            category="Tables",
+            labels={"table": "{number}"},
+        ),
+    log:
+        "logs/make_table/{number}.log",
+    benchmark:
+        "logs/benchmarks/make_table/{number}.tsv"
+    params:
+        settings=as_params(TABLE_SETTINGS),
+    shell:
+        r"""
+        python -m tfcore tables --number {wildcards.number} --metrics {input.metrics:q} --params {PARAMS:q} \
+            >{log:q} 2>&1
+        """
+
+
+rule time_inference:
+    """Seconds per image on this device, over numbers of timesteps and batch sizes (Table 5)."""
+    input:
+        model=ancient(per_run(f"results/checkpoints/{RUN}/model.safetensors", [TRAINED_AS[BASELINE]])[0]),
+    output:
+        "results/timing.csv",
+    log:
+        "logs/time_inference.log",
+    benchmark:
+        "logs/benchmarks/time_inference.tsv"
+    threads: 4
+    resources:
+        gpu=1,
+        mem_mb=lambda wildcards, attempt: 12000 * attempt,
+        runtime=lambda wildcards, attempt: 60 * attempt,
+    params:
+        settings=as_params(SETTINGS.tables.model_dump(include={"inference_steps", "inference_batches"})),
+    shell:
+        r"""
+        python -m tfcore time-inference --checkpoint {input.model:q} --out {output:q} --params {PARAMS:q} \
+            >{log:q} 2>&1
+        """
+
+
+rule tables:
+    """Tables 1-9."""
+    input:
+        expand("results/tables/table{number}.md", number=TABLES),
+
+
+rule table1:
+    """Image AUROC per category on VisA."""
+    input:
+        "results/tables/table1.md",
+
+
+rule table2:
+    """Image AUROC per category on MVTec AD."""
+    input:
+        "results/tables/table2.md",
+
+
+rule table3:
+    """Detection and localisation on both datasets."""
+    input:
+        "results/tables/table3.md",
+
+
+rule table4:
+    """Ablations: inputs, losses, masks, steps, schedules."""
+    input:
+        "results/tables/table4.md",
+
+
+rule table5:
+    """Seconds per image."""
+    input:
+        "results/tables/table5.md",
+
+
+rule table6:
+    """AUPRO per category on VisA."""
+    input:
+        "results/tables/table6.md",
+
+
+rule table7:
+    """AUPRO per category on MVTec AD."""
+    input:
+        "results/tables/table7.md",
+
+
+rule table8:
+    """Best epoch per category, detection; tuned on the test set."""
+    input:
+        "results/tables/table8.md",
+
+
+rule table9:
+    """Best epoch per category, localisation; tuned on the test set."""
+    input:
+        "results/tables/table9.md",
+
+
+rule tables_so_far:
+    """All tables from what is there already, into results/so_far; empty cells for the rest."""
+    log:
+        "logs/tables_so_far.log",
+    params:
+        files=lambda wildcards: listed(file for file in [*SCORES, *SWEEPS, *EPOCHS] if Path(file).exists()),
+    shell:
+        r"""
+        python -m tfcore gather --files-from {params.files:q} --out results/so_far/metrics.csv \
+            --out-json results/so_far/metrics.json --params {PARAMS:q} >{log:q} 2>&1
+        python -m tfcore tables --metrics results/so_far/metrics.csv --out results/so_far --params {PARAMS:q} \
+            >>{log:q} 2>&1
+        """

@@ -1,0 +1,40 @@
+# Training: one job per category, variant and seed; the only jobs that cost GPU-hours.
+
+
+localrules:
+    checkpoints,
+
+
+rule checkpoints:
+    """The checkpoint of every category, variant and seed."""
+    input:
+        per_run(f"results/checkpoints/{RUN}/model.safetensors", [TRAINED_AS[variant] for variant in VARIANTS]),
+
+
+# `run.json` has the sha256 of the weights and stands for them in everything that follows, so that Snakemake never
+# has to read gigabytes to see that nothing changed.
+rule train_model:
+    """Train the three heads on normal images and synthetic anomalies."""
+    input:
+        manifest="data/manifests/{dataset}/{category}.csv",
+        images=images_to_train,
+    output:
+        model=f"results/checkpoints/{RUN}/model.safetensors",
+        record=f"results/checkpoints/{RUN}/run.json",
+        losses=f"results/checkpoints/{RUN}/log.csv",
+    log:
+        f"logs/train_model/{RUN}.log",
+    benchmark:
+        f"logs/benchmarks/train_model/{RUN}.tsv"
+    threads: 4
+    resources:
+        gpu=1,
+        mem_mb=lambda wildcards, attempt: 16000 * attempt,
+        runtime=lambda wildcards, attempt: 720 * attempt,
+    params:
+        settings=settings_of("train"),
+    shell:
+        r"""
+        python -m tfcore train --dataset {wildcards.dataset:q} --category {wildcards.category:q} \
+            --variant {wildcards.variant:q} --seed {wildcards.seed} --params {PARAMS:q} >{log:q} 2>&1
+        """
