@@ -1,1 +1,125 @@
-"""Commands of this group."""
+"""Commands of the method: training, inference and what is seen of a trained model."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tfcore.cli import app
+from tfcore.cli.options import DEFAULT_PARAMS, Category, Dataset, Params, Seed, Variant
+from tfcore.config import HardwareSettings, Settings, load_settings
+from tfcore.errors import UserError
+from tfcore.runs import Run, packed_folder, shared_variant, stage_settings
+
+TEXTURES = Path("data/packed/textures")
+
+Checkpoint = Annotated[Path, typer.Option(help="Checkpoint, model.safetensors.")]
+Device = Annotated[str, typer.Option(help="auto, cuda or cpu.")]
+
+
+@app.command("train")
+def train_command(
+    dataset: Dataset, category: Category, variant: Variant = "full", seed: Seed = 0, params: Params = DEFAULT_PARAMS
+) -> None:
+    """Train one run; an interrupted training continues with the same command."""
+    from tfcore.train import train
+
+    settings = load_settings(*params)
+    check_names(settings, dataset, category)
+    run = Run(dataset, category, shared_variant(settings, "train", variant), seed)
+    stage = stage_settings(settings, "train", variant)
+    train(run, stage, packed_folder(dataset, category), TEXTURES, run.checkpoint.parent, run.work, settings.hardware)
+
+
+@app.command("infer")
+def infer_command(
+    dataset: Dataset,
+    category: Category,
+    variant: Variant = "full",
+    seed: Seed = 0,
+    epoch: Annotated[int | None, typer.Option(help="Use the weights kept after this epoch.")] = None,
+    params: Params = DEFAULT_PARAMS,
+) -> None:
+    """Make the maps of a category's test images with a trained run."""
+    from tfcore.infer import infer
+    from tfcore.train import epoch_file
+
+    settings = load_settings(*params)
+    check_names(settings, dataset, category)
+    trained = Run(dataset, category, shared_variant(settings, "train", variant), seed)
+    run = Run(dataset, category, shared_variant(settings, "infer", variant), seed)
+    checkpoint = trained.checkpoint if epoch is None else epoch_file(trained.checkpoint.parent, epoch)
+    out = run.maps.parent if epoch is None else Path(f"results/maps_epoch{epoch}") / run.id
+    stage = stage_settings(settings, "infer", variant)
+    infer(checkpoint, packed_folder(dataset, category), out, stage, settings.hardware, run)
+
+
+@app.command("trace")
+def trace_command(
+    checkpoint: Checkpoint,
+    packed: Annotated[Path, typer.Option(help="Folder of the packed category.")],
+    out: Annotated[Path, typer.Option(help="File to write, *.safetensors.")],
+    index: Annotated[int | None, typer.Option(help="Test image by its row; default: the first anomalous one.")] = None,
+    device: Device = "auto",
+) -> None:
+    """Keep x_t, mask, anomaly and normal appearance of one image at every step (Fig. 3)."""
+    from tfcore.infer import trace
+
+    trace(checkpoint, packed, index, out, hardware(device))
+
+
+@app.command("predict")
+def predict_command(
+    images: Annotated[list[Path], typer.Argument(help="Images or folders of images.")],
+    checkpoint: Checkpoint,
+    out: Annotated[Path, typer.Option(help="Folder for maps, overlays and scores.json.")] = Path("predictions"),
+    device: Device = "auto",
+) -> None:
+    """Score your own pictures: anomaly map, overlay and image score of each."""
+    from tfcore.predict import predict
+
+    predict(checkpoint, images, out, hardware(device))
+
+
+@app.command("time-inference")
+def time_inference_command(
+    checkpoint: Checkpoint,
+    out: Annotated[Path, typer.Option(help="CSV file to write.")],
+    params: Params = DEFAULT_PARAMS,
+) -> None:
+    """Measure seconds per image over numbers of timesteps and batch sizes (Table 5)."""
+    from tfcore.timing import time_inference
+
+    settings = load_settings(*params)
+    tables = settings.tables
+    time_inference(checkpoint, tables.inference_steps, tables.inference_batches, settings.hardware, out)
+
+
+def hardware(device: str) -> HardwareSettings:
+    """Return the default hardware settings on a device."""
+    if device not in ("auto", "cuda", "cpu"):
+        raise UserError(f"--device: '{device}' is none of auto, cuda, cpu")
+    return HardwareSettings.model_validate({"device": device})
+
+
+def check_names(settings: Settings, dataset: str, category: str) -> None:
+    """Refuse a dataset or category that the settings do not know."""
+    if dataset not in settings.datasets:
+        raise UserError(f"--dataset: no such dataset '{dataset}' (known: {', '.join(settings.datasets)})")
+    known = settings.datasets[dataset].categories
+    if category not in known:
+        raise UserError(f"--category: no such category '{category}' in {dataset} (known: {', '.join(known)})")
+
+
+@app.command("convert-release")
+def convert_release_command(
+    file: Annotated[Path, typer.Argument(help="The authors' state dict: <category>_model.pkl, or safetensors.")],
+    out: Annotated[Path, typer.Option(help="Folder of the checkpoint to write.")],
+    dataset: Annotated[str, typer.Option(help="Dataset that it was trained on.")] = "unknown",
+    category: Annotated[str, typer.Option(help="Category that it was trained on.")] = "unknown",
+    steps: Annotated[int, typer.Option(help="Timesteps T that it was trained with.", min=3)] = 20,
+) -> None:
+    """Turn one of the authors' released checkpoints into one that `infer` accepts."""
+    from tfcore.model.release import convert_release
+
+    typer.echo(convert_release(file, out, dataset, category, steps))
