@@ -1,0 +1,175 @@
+"""The authors' released checkpoints: their state dict becomes a checkpoint that inference accepts.
+
+The format is a pickled ``state_dict`` (``<category>_model.pkl``), or the same as safetensors whose keys begin with
+``param.``. The architecture is read off the shapes; timesteps and input size are not in the file.
+"""
+
+import pickle
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from tfcore.config import ModelSettings, RunSettings, Settings, TextureSettings
+from tfcore.errors import SettingsError, UserError
+from tfcore.files import sha256_of
+from tfcore.model.checkpoint import save_checkpoint
+from tfcore.model.unet import UNet
+from tfcore.provenance import finish_record, start_record
+from tfcore.runs import METHOD, Run, stage_settings
+
+SEED = 3  # the released training script's
+
+# The encoding's frequency is a buffer of theirs and a constant here.
+IGNORED = {"model.pos_emb.penc.inv_freq"}
+
+# Their names, by pattern, as the names of `UNet`.
+RENAMED = (
+    (r"^model\.", ""),
+    (r"^image_proj\.", "stem."),
+    (r"^time_emb\.linear_", "time.linear"),
+    (r"\.time_emb\.", ".time."),
+    (r"\.res(\d?)\.", r".residual\1."),
+    (r"\.attn\.", ".attention."),
+    (r"^(down|up)\.(\d+)\.conv\.", r"\1.\2."),
+    (r"^final\.", "anomaly."),
+    (r"^final_mean\.", "normal."),
+    (r"^final_seg\.", "mask."),
+)
+
+
+def convert_release(
+    path: Path | str, out: Path | str, dataset: str = "unknown", category: str = "unknown", steps: int = 20
+) -> Path:
+    """Convert the authors' file into ``out``/model.safetensors with the settings of protocol ``release``.
+
+    ``dataset`` and ``category`` name the run. Returns the checkpoint's path. Raises `UserError` with one line that
+    names the file and the key that is missing, surplus or misshapen.
+    """
+    path, out = Path(path), Path(out)
+    state = read_state(path)
+    model = infer_model(path, state)
+    try:
+        network = UNet(model)
+    except SettingsError as error:
+        raise UserError(f"{path}: not the released architecture: {error}") from error
+    network.load_state_dict(checked_state(path, state, network))
+    run = Run(dataset, category, "release", SEED)
+    settings = release_settings(model, steps)
+    source = sha256_of(path)
+    record = start_record(run, "convert-release", settings, source_sha256=source)
+    names = {"method": METHOD, "dataset": dataset, "category": category, "variant": run.variant, "seed": SEED}
+    save_checkpoint(out / "model.safetensors", network, names | {"source_sha256": source}, settings)
+    finish_record(record, out / "run.json", weights_sha256=sha256_of(out / "model.safetensors"))
+    return out / "model.safetensors"
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """Read the authors' file without executing code; keys as in their state dict."""
+    if not path.is_file():
+        raise UserError(f"{path}: no such file")
+    try:
+        if path.suffix == ".safetensors":
+            prefix = "param."
+            found = load_file(path)
+            return {name.removeprefix(prefix): value for name, value in found.items() if name.startswith(prefix)}
+        loaded: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
+        raise UserError(f"{path}: not a readable state dict: {str(error).splitlines()[0]}") from error
+    if not isinstance(loaded, dict) or not all(isinstance(value, Tensor) for value in loaded.values()):
+        raise UserError(f"{path}: holds no mapping of names to tensors; give the authors' <category>_model.pkl")
+    return dict(loaded)
+
+
+def infer_model(path: Path, state: dict[str, Tensor]) -> ModelSettings:
+    """Read width, multipliers, blocks and attention off the names and shapes of the contracting path."""
+    width = _shape(path, state, "model.image_proj.weight")[0]
+    multipliers, blocks, attention = [], [0], [False]
+    channels, index = width, 0
+    while True:
+        place = f"model.down.{index}"
+        if f"{place}.conv.weight" in state:  # a down-sampling: the next resolution begins
+            blocks.append(0)
+            attention.append(False)
+        elif f"{place}.res.conv1.weight" in state:
+            out_channels = _shape(path, state, f"{place}.res.conv1.weight")[0]
+            if blocks[-1] == 0:
+                multipliers.append(max(out_channels // channels, 1))
+            channels = out_channels
+            blocks[-1] += 1
+            attention[-1] = f"{place}.attn.projection.weight" in state
+        else:
+            break
+        index += 1
+    if not multipliers or len(multipliers) != len(blocks):
+        raise UserError(f"{path}: key 'model.down.{index}.res.conv1.weight' is missing")
+    return ModelSettings(
+        width=width,
+        multipliers=multipliers,
+        blocks=max(blocks),
+        attention_levels=sum(attention),
+        positional_encoding="row",
+    )
+
+
+def checked_state(path: Path, state: dict[str, Tensor], network: UNet) -> dict[str, Tensor]:
+    """Return the state under the names of ``network``, every name and shape compared with it."""
+    theirs = {rename(name): name for name in state if name not in IGNORED}
+    expected = network.state_dict()
+    for name, value in expected.items():
+        if name not in theirs:
+            raise UserError(f"{path}: key '{original(name)}' is missing")
+        found = state[theirs[name]]
+        if found.shape != value.shape:
+            raise UserError(
+                f"{path}: key '{theirs[name]}' has shape {_text(found.shape)}, expected {_text(value.shape)}"
+            )
+    surplus = [theirs[name] for name in theirs if name not in expected]
+    if surplus:
+        raise UserError(f"{path}: key '{surplus[0]}' is surplus ({len(surplus)} such), not part of the network")
+    return {name: state[theirs[name]] for name in expected}
+
+
+def rename(name: str) -> str:
+    """Return our name of a key of theirs; a name outside ``model.`` keeps it and so stays unknown."""
+    if not name.startswith("model."):
+        return f"?{name}"
+    for pattern, ours in RENAMED:
+        name = re.sub(pattern, ours, name)
+    return name
+
+
+def original(name: str) -> str:
+    """Return their name of a key of ours."""
+    heads = {"stem": "image_proj", "anomaly": "final", "normal": "final_mean", "mask": "final_seg"}
+    first, _, rest = name.partition(".")
+    if first == "time":
+        return f"model.time_emb.{rest.replace('linear', 'linear_')}"
+    rest = re.sub(r"residual(\d?)", r"res\1", rest).replace("attention", "attn").replace(".time.", ".time_emb.")
+    rest = re.sub(r"^(\d+)\.(weight|bias)$", r"\1.conv.\2", rest)
+    return f"model.{heads.get(first, first)}.{rest}"
+
+
+def release_settings(model: ModelSettings, steps: int) -> dict[str, Any]:
+    """Return the training stage's settings under protocol ``release`` for a network of this shape."""
+    values = Settings(
+        protocol="release", run=RunSettings(datasets=[]), datasets={}, textures=TextureSettings(), model=model
+    )
+    diffusion = values.diffusion.model_copy(update={"steps": steps})
+    return stage_settings(values.model_copy(update={"diffusion": diffusion}), "train")
+
+
+def _shape(path: Path, state: dict[str, Tensor], key: str) -> torch.Size:
+    if key not in state:
+        raise UserError(f"{path}: key '{key}' is missing")
+    if state[key].ndim != 4:
+        raise UserError(f"{path}: key '{key}' has shape {_text(state[key].shape)}, expected four dimensions")
+    return state[key].shape
+
+
+def _text(shape: torch.Size) -> str:
+    return "x".join(str(size) for size in shape) or "scalar"
