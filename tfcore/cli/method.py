@@ -123,3 +123,28 @@ def convert_release_command(
     from tfcore.model.release import convert_release
 
     typer.echo(convert_release(file, out, dataset, category, steps))
+
+
+@app.command("gallery")
+def gallery_command(
+    kind: Annotated[str, typer.Argument(help="anomalies or foregrounds.")],
+    dataset: Dataset,
+    category: Category,
+    variant: Variant = "full",
+    seed: Seed = 0,
+    out: Annotated[Path | None, typer.Option(help="PNG file to write; by default below results/figures.")] = None,
+    params: Params = DEFAULT_PARAMS,
+) -> None:
+    """Draw the synthetic anomalies that a category is trained on, or the foregrounds found in its images."""
+    from tfcore.report.galleries import anomaly_gallery, foreground_gallery
+
+    settings = load_settings(*params)
+    check_names(settings, dataset, category)
+    if kind not in ("anomalies", "foregrounds"):
+        raise UserError(f"gallery: '{kind}' is none of anomalies, foregrounds")
+    out = out or Path(f"results/figures/{kind}/{dataset}_{category}.png")
+    packed = packed_folder(dataset, category)
+    if kind == "foregrounds":
+        foreground_gallery(packed, out)
+    else:
+        anomaly_gallery(packed, TEXTURES, stage_settings(settings, "train", variant), out, seed)
