@@ -2,8 +2,11 @@
 
 import hashlib
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from tabulate import tabulate
 
 from tfcore.config import DatasetSettings
 from tfcore.data import images
@@ -37,16 +40,30 @@ class CategoryReport:
 
 
 def check_data(
-    dataset: str, raw: Path | str, settings: DatasetSettings, manifest: Path | str, workers: int | None = None
+    dataset: str, raw: Path | str, settings: DatasetSettings, manifests: Mapping[str, Path], workers: int | None = None
 ) -> list[CategoryReport]:
-    """Check every category of ``settings.categories``, reading every file, and write the manifest.
+    """Check categories, reading every file; ``manifests`` says which, and where each one's manifest is written.
 
-    The manifest is written only if all categories are complete: a broken copy never replaces a good manifest.
+    Only a complete category gets its manifest written: a broken copy never replaces a good one.
     """
-    reports = [check_category(dataset, raw, category, settings, workers) for category in settings.categories]
-    if all(report.ok for report in reports):
-        write_manifest(manifest, [entry for report in reports for entry in report.entries])
+    reports = [check_category(dataset, raw, category, settings, workers) for category in manifests]
+    for report in reports:
+        if report.ok:
+            write_manifest(manifests[report.category], report.entries)
     return reports
+
+
+def table(dataset: str, reports: list[CategoryReport]) -> str:
+    """Format reports as a table, found / expected counts first, followed by a line for each kind of finding."""
+    rows = []
+    for report in reports:
+        expected = report.expected or (None, None, None)
+        counts = [f"{n}" if e is None else f"{n}/{e}" for n, e in zip(report.found, expected, strict=True)]
+        found = [kind for kind in PROBLEMS + WARNINGS if report.findings.get(kind)]
+        rows.append([dataset, report.category, *counts, "; ".join(found) or "ok"])
+    header = ["dataset", "category", "train", "good", "anomalous", "state"]
+    lines = [line for report in reports for line in problem_lines(report)]
+    return "\n".join([tabulate(rows, header, disable_numparse=True), *lines])
 
 
 def check_category(

@@ -1,7 +1,6 @@
-"""The manifest: every file of a data set with its size, sha256, category, split and label; versioned in git."""
+"""The manifest of a category: every file with its size, sha256, category, split and label; versioned in git."""
 
 import csv
-import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -22,16 +21,16 @@ class Entry(NamedTuple):
 
 
 def write_manifest(path: Path | str, entries: Iterable[Entry]) -> None:
-    """Write the entries as CSV, sorted by category, split and file, so that the same data give the same file."""
-    rows = sorted(entries, key=lambda entry: (entry.category, entry.split, entry.file))
+    """Write the entries as CSV, sorted by split and file, so that the same data give the same file."""
+    rows = sorted(entries, key=lambda entry: (entry.split, entry.file))
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(Entry._fields)
         writer.writerows(rows)
 
 
-def read_manifest(path: Path | str, category: str | None = None) -> dict[str, Entry]:
-    """Return the entries (of one category) by file name. Raises `UserError` if the file is missing or damaged."""
+def read_manifest(path: Path | str) -> dict[str, Entry]:
+    """Return the entries by file name. Raises `UserError` if the file is missing or damaged."""
     try:
         with Path(path).open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
@@ -43,10 +42,4 @@ def read_manifest(path: Path | str, category: str | None = None) -> dict[str, En
         raise UserError(f"{path}: no manifest; run check-data first") from error
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path}: not a manifest ({error}); run check-data again") from error
-    return {entry.file: entry for entry in entries if category in (None, entry.category)}
-
-
-def entries_sha256(entries: Iterable[Entry]) -> str:
-    """Return one sha256 for a set of entries, whatever their order."""
-    lines = sorted(",".join(map(str, entry)) for entry in entries)
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    return {entry.file: entry for entry in entries}

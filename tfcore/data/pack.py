@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tfcore.config import DatasetSettings, TextureSettings
 from tfcore.data import images
 from tfcore.data.layouts import find_category
-from tfcore.data.manifest import Entry, entries_sha256, read_manifest
+from tfcore.data.manifest import Entry, read_manifest
 from tfcore.data.parallel import run_all
 from tfcore.data.samples import Sample
 from tfcore.errors import UserError
@@ -39,7 +39,7 @@ def pack(
     train = [sample for sample in found.samples if sample.split == "train"]
     test = [sample for sample in found.samples if sample.split == "test"]
     _check_complete(category, train, test)
-    entries = read_manifest(manifest, category)
+    entries = read_manifest(manifest)
     size = int(settings["resize"])
     read = _Reader(found.root, entries, manifest)
     with replacing_folder(out) as folder:
@@ -76,7 +76,7 @@ def pack(
             "size": size,
             "counts": {"train": len(train), "good": len(test) - anomalous, "anomalous": anomalous},
             "sha256": {path.name: sha256_of(path) for path in sorted(folder.glob("*.npy"))},
-            "manifest_sha256": entries_sha256(entries.values()),
+            "manifest_sha256": sha256_of(manifest),
         }
         write_json(folder / "pack.json", about)
 

@@ -1,0 +1,70 @@
+"""Extracting archives: only regular files inside the target, and only if they fit on the disk."""
+
+import lzma
+import shutil
+import stat
+import tarfile
+import zipfile
+import zlib
+from pathlib import Path, PurePosixPath
+
+from tfcore.errors import UserError
+
+MARGIN = 0.02  # share of the archive's content that must stay free on the disk
+
+
+def extract(archive: Path, folder: Path) -> None:
+    """Extract a tar (plain, gz, xz, bz2) or zip archive into ``folder``.
+
+    Raises `UserError` that names the archive when it is damaged or of another kind, when a member would land outside
+    ``folder`` or is a link or device, or when the disk has too little space (checked before anything is written).
+    """
+    try:
+        if zipfile.is_zipfile(archive):
+            with zipfile.ZipFile(archive) as file:
+                _extract_zip(file, archive, folder)
+        elif tarfile.is_tarfile(archive):
+            _extract_tar(archive, folder)
+        else:
+            raise UserError(f"{archive}: neither a tar nor a zip archive")
+    except (tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError, NotImplementedError) as error:
+        raise UserError(f"{archive}: damaged archive ({error}); delete it and fetch again") from error
+
+
+def _extract_tar(archive: Path, folder: Path) -> None:
+    # A compressed tar is read twice: the sizes of its members are known only after decompressing all of it.
+    with tarfile.open(archive) as file:
+        needed = sum(_checked(member.name, member.isreg() or member.isdir(), archive, member.size) for member in file)
+    _check_space(archive, folder, needed)
+    with tarfile.open(archive) as file:
+        file.extractall(folder, filter="data")
+
+
+def _extract_zip(file: zipfile.ZipFile, archive: Path, folder: Path) -> None:
+    needed = 0
+    for member in file.infolist():
+        kind = stat.S_IFMT(member.external_attr >> 16)
+        needed += _checked(member.filename, kind in (0, stat.S_IFREG, stat.S_IFDIR), archive, member.file_size)
+        if member.flag_bits & 1:
+            raise UserError(f"{archive}: encrypted; extract it yourself and give the folder as `local`")
+    _check_space(archive, folder, needed)
+    file.extractall(folder)
+
+
+def _checked(name: str, regular: bool, archive: Path, size: int) -> int:
+    """Return the size of a member, or refuse it."""
+    path = PurePosixPath(name.replace("\\", "/"))
+    if not regular:
+        raise UserError(f"{archive}: refused, '{name}' is a link or a special file")
+    if path.is_absolute() or ".." in path.parts or (path.parts and path.parts[0].endswith(":")):
+        raise UserError(f"{archive}: refused, '{name}' would be written outside the target folder")
+    return size
+
+
+def _check_space(archive: Path, folder: Path, needed: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if needed * (1 + MARGIN) > free:
+        raise UserError(
+            f"{folder}: {archive.name} needs {needed / 1e9:.1f} GB and {free / 1e9:.1f} GB are free; make space, "
+            "or extract it elsewhere and give that folder as `local`"
+        )

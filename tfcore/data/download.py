@@ -1,0 +1,68 @@
+"""Downloading an archive: addresses in order, broken downloads resumed, and the hash is the truth."""
+
+import logging
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pooch
+import requests
+
+from tfcore.config import Archive
+from tfcore.data.http import ResumingDownloader, WrongSizeError
+from tfcore.errors import UserError
+
+
+def download(name: str, archive: Archive, folder: Path, downloader: ResumingDownloader | None = None) -> Path:
+    """Return ``folder/<file>``, downloaded if it is not there, with the size and sha256 that ``archive`` states.
+
+    A file that is already there is checked like a fresh one. Raises `UserError` when no address gives the right file,
+    naming every address and what was wrong with it.
+    """
+    if not archive.urls:
+        raise UserError(f"{name}: neither `local` nor `archive.urls` is set; give one of them in the settings")
+    downloader = downloader or ResumingDownloader(name, archive.bytes, resume=archive.sha256 is not None)
+    file = folder / (unquote(Path(urlsplit(archive.urls[0]).path).name) or name)
+    if file.exists() and archive.bytes not in (None, file.stat().st_size):
+        print(f"note: {file}: {file.stat().st_size} bytes, expected {archive.bytes}; downloading it again")
+        file.unlink()
+    failures = []
+    for url in archive.urls:
+        try:
+            return _retrieve(url, archive, file, downloader)
+        except (requests.RequestException, OSError, ValueError) as error:
+            failures.append(f"{url} ({_reason(error)})")
+    raise UserError(
+        f"{name}: no address gave the archive: {'; '.join(failures)}; expected sha256 {archive.sha256 or 'not set'}. "
+        f"If you have it or find it elsewhere, set `local` of {name} in the settings to that archive or its folder"
+    )
+
+
+def _retrieve(url: str, archive: Archive, file: Path, downloader: ResumingDownloader) -> Path:
+    """Let pooch check what is there, download and check again; a bad start of the file is dropped once."""
+    pooch.get_logger().setLevel(logging.WARNING)  # the progress bar says the same
+    known_hash = f"sha256:{archive.sha256}" if archive.sha256 else None
+    for _ in range(2):
+        downloader.resumed = False
+        try:
+            return Path(pooch.retrieve(url, known_hash, file.name, file.parent, downloader=downloader))
+        except WrongSizeError:
+            raise
+        except ValueError:
+            # The wrong hash may come from what an earlier run or another address had left.
+            if not downloader.resumed:
+                raise
+    raise ValueError("the file does not have the expected sha256")
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, requests.HTTPError) and error.response is not None:
+        return f"HTTP status {error.response.status_code}"
+    if isinstance(error, WrongSizeError):
+        return str(error)
+    if isinstance(error, ValueError) and not isinstance(error, requests.RequestException):
+        return "a file with another sha256"
+    if isinstance(error, requests.Timeout):
+        return "no answer in time"
+    if isinstance(error, requests.ConnectionError):
+        return "no connection, or it broke off"
+    return " ".join(str(error).split())

@@ -1,0 +1,54 @@
+"""Fetching: a data set's folder appears as ``data/raw/{name}``, from a local copy or from an archive."""
+
+import os
+import shutil
+from pathlib import Path
+
+from tfcore.config import DatasetSettings, TextureSettings
+from tfcore.data.archives import extract
+from tfcore.data.download import download
+from tfcore.errors import UserError
+from tfcore.files import replacing_folder, sha256_of, write_json
+
+RAW = Path("data/raw")
+
+
+def fetch(name: str, source: DatasetSettings | TextureSettings, folder: Path | str = RAW) -> Path:
+    """Make ``folder/name`` hold the data and write the marker ``folder/name.json``; return ``folder/name``.
+
+    A local folder is linked, never copied or written to; an archive, local or downloaded, is extracted. Raises
+    `UserError` when there is nothing to fetch from, no address works, the content is wrong or the disk too small.
+    """
+    target = Path(folder) / name
+    marker = target.with_name(f"{name}.json")
+    local = Path(source.local).expanduser() if source.local is not None else None
+    if local is not None and not local.exists():
+        raise UserError(f"{name}: `local` {local} does not exist; correct it, or set it to null to download")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if local is not None and local.is_dir():
+        _link(local, target)
+        write_json(marker, {"name": name, "local": str(source.local)})
+        return target
+    archive = local or download(name, source.archive, target.parent / "archives")
+    sha256 = sha256_of(archive)
+    if local is not None and source.archive.sha256 not in (None, sha256):
+        print(f"note: {name}: {local} is not the official archive; check-data tells whether it is complete")
+    with replacing_folder(target) as temporary:
+        extract(archive, temporary)
+    write_json(marker, {"name": name, "archive_sha256": sha256})
+    if local is None and not source.archive.keep:
+        archive.unlink()
+    return target
+
+
+def _link(local: Path, target: Path) -> None:
+    """Make ``target`` a link to a folder; relative inside the working directory, so that both can be moved."""
+    here, there = Path.cwd().resolve(), local.resolve()
+    inside = there.is_relative_to(here) and target.resolve().is_relative_to(here)
+    destination = Path(os.path.relpath(there, target.parent.resolve())) if inside else there
+    temporary = target.with_name(f".{target.name}.{os.getpid()}")
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(destination, target_is_directory=True)
+    if target.is_dir() and not target.is_symlink():
+        shutil.rmtree(target)  # what an earlier fetch extracted
+    temporary.replace(target)
