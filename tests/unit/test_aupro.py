@@ -1,6 +1,7 @@
 """AUPRO against an independent brute-force float64 oracle, closed forms, and the errors it must raise."""
 
 from collections import deque
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -43,7 +44,7 @@ def curve(maps, masks):
 
 def area(points, limit):
     total = 0.0
-    for (x0, y0), (x1, y1) in zip(points[:-1], points[1:], strict=True):
+    for (x0, y0), (x1, y1) in pairwise(points):
         if x1 <= limit:
             total += (x1 - x0) * (y0 + y1) / 2
         elif x0 < limit:

@@ -1,0 +1,79 @@
+"""Final maps (Eqs. 10 and 11) against a plain loop, and reading of maps files."""
+
+import numpy as np
+import pytest
+from maps_file import made_up_maps
+
+from tfcore.errors import UserError
+from tfcore.metrics.maps import final_maps, image_score_grid, image_scores, mean_filter, read_maps
+
+
+def plain_mean_filter(image, kernel):
+    half = kernel // 2
+    padded = np.pad(image.astype(np.float64), half)
+    return np.array(
+        [
+            [padded[row : row + kernel, column : column + kernel].mean() for column in range(image.shape[1])]
+            for row in range(image.shape[0])
+        ]
+    )
+
+
+@pytest.mark.parametrize("kernel", [1, 3, 7, 11])
+def test_final_map_equals_plain_loop(kernel):
+    rng = np.random.default_rng(0)
+    disc, recon = rng.random((2, 2, 12, 9)).astype(np.float32)
+    expected = [plain_mean_filter(0.9 * d + 0.1 * r, kernel) for d, r in zip(disc, recon, strict=True)]
+    np.testing.assert_allclose(final_maps(disc, recon, 0.9, kernel), expected, atol=1e-6)
+
+
+def test_filter_pads_with_zeros_and_stays_in_its_image():
+    maps = np.zeros((3, 5, 5), dtype=np.float32)
+    maps[1] = 1
+    filtered = mean_filter(maps, 3)
+    assert filtered[1, 2, 2] == 1
+    assert filtered[1, 0, 0] == pytest.approx(4 / 9)
+    assert filtered[[0, 2]].max() == 0
+
+
+def test_grid_equals_scoring_each_point():
+    rng = np.random.default_rng(1)
+    disc, recon = rng.random((2, 5, 16, 16)).astype(np.float32)
+    lambdas, kernels = [0.0, 0.3, 0.95, 1.0], [1, 3, 7]
+    grid = image_score_grid(disc, recon, lambdas, kernels)
+    for row, kernel in enumerate(kernels):
+        for column, lambda_ in enumerate(lambdas):
+            expected = image_scores(final_maps(disc, recon, lambda_, kernel))
+            np.testing.assert_allclose(grid[row, column], expected, atol=1e-6)
+
+
+def test_even_kernel_and_unequal_maps_are_refused():
+    maps = np.zeros((1, 4, 4), dtype=np.float32)
+    with pytest.raises(UserError, match="odd"):
+        mean_filter(maps, 4)
+    with pytest.raises(UserError, match="must be equal"):
+        final_maps(maps, maps[:, :3], 0.5, 3)
+
+
+def test_maps_file_is_read_with_the_mask_rule(tmp_path):
+    path = tmp_path / "maps.safetensors"
+    arrays = made_up_maps(path, dtype=np.float16)
+    source = read_maps(path, "antialiased")
+    assert source.disc.dtype == np.float16
+    assert (source.masks == arrays["mask_antialiased"].astype(bool)).all()
+    assert source.header["run"]["category"] == "cap"
+
+
+def test_bad_maps_files_are_one_clear_line(tmp_path):
+    path = tmp_path / "maps.safetensors"
+    with pytest.raises(UserError, match="no such file"):
+        read_maps(path, "nearest")
+    made_up_maps(path)
+    path.write_bytes(path.read_bytes()[:2000])
+    with pytest.raises(UserError, match=r"maps\.safetensors: cannot be read"):
+        read_maps(path, "nearest")
+    from safetensors.numpy import save_file
+
+    save_file({"disc": np.zeros((1, 2, 2))}, path)
+    with pytest.raises(UserError, match="no array 'recon'"):
+        read_maps(path, "nearest")

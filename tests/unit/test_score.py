@@ -1,0 +1,124 @@
+"""Scoring a run's maps and anybody's own maps."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from maps_file import made_up_maps
+from typer.testing import CliRunner
+
+from tfcore.cli import app
+from tfcore.cli import score as _commands  # noqa: F401 (registers the commands)
+from tfcore.errors import UserError
+from tfcore.metrics.aupro import aupro
+from tfcore.metrics.auroc import image_auroc
+from tfcore.metrics.maps import final_maps, image_scores
+from tfcore.metrics.rows import COLUMNS
+from tfcore.metrics.score import score_maps, score_run
+from tfcore.runs import Run
+
+SCORE = {
+    "lambda": 0.9,
+    "kernel": 3,
+    "mask_rule": "nearest",
+    "fpr_limit": 0.3,
+    "resamples": 50,
+    "confidence": 0.95,
+}
+SETTINGS = {"recipe": 1, "score": SCORE}
+
+
+def scored(path, tmp_path, settings=SETTINGS, **options):
+    score_run(path, settings, tmp_path / "scores.csv", **options)
+    return pd.read_csv(tmp_path / "scores.csv")
+
+
+def test_rows_hold_exact_values_intervals_and_ids(tmp_path):
+    arrays = made_up_maps(tmp_path / "maps.safetensors", category="bolt", seed=5, run_seed=7)
+    table = scored(tmp_path / "maps.safetensors", tmp_path)
+    assert tuple(table.columns) == COLUMNS
+    values = table.set_index("metric")
+    assert list(values.index) == ["image_auroc", "image_ap", "f1_max", "aupro", "pixel_auroc", "pixel_ap"]
+    final = final_maps(arrays["disc"], arrays["recon"], 0.9, 3)
+    assert values.loc["aupro", "value"] == pytest.approx(aupro(final, arrays["mask_nearest"]), abs=1e-12)
+    assert values.loc["image_auroc", "value"] == image_auroc(image_scores(final), arrays["label"])
+    assert ((table["low"] <= table["value"]) & (table["value"] <= table["high"])).all()
+    assert (table["high"] - table["low"]).between(0, 0.5).all()
+    ids = table.iloc[0]
+    assert (ids["run_id"], ids["commit"], ids["device"]) == ("demo/bolt/full/seed7", "c0ffee", "made up")
+    assert set(table["point"]) == {"main"}
+
+
+def test_same_numbers_twice(tmp_path):
+    made_up_maps(tmp_path / "maps.safetensors")
+    first = scored(tmp_path / "maps.safetensors", tmp_path)
+    assert scored(tmp_path / "maps.safetensors", tmp_path).equals(first)
+
+
+def test_settings_of_the_score_take_effect(tmp_path):
+    path = tmp_path / "maps.safetensors"
+    made_up_maps(path)
+    main = scored(path, tmp_path).set_index("metric")["value"]
+    for change in ({"mask_rule": "antialiased"}, {"kernel": 7}, {"lambda": 0.1}, {"fpr_limit": 0.1}):
+        changed = scored(path, tmp_path, {"score": SCORE | change}).set_index("metric")["value"]
+        assert changed["aupro"] != main["aupro"], change
+    without = scored(path, tmp_path, {"score": SCORE | {"resamples": 0}})
+    assert without["low"].isna().all()
+    assert without.set_index("metric")["value"].equals(main)
+
+
+def test_rows_carry_the_variant_and_point_asked_for(tmp_path):
+    made_up_maps(tmp_path / "maps.safetensors")
+    table = scored(tmp_path / "maps.safetensors", tmp_path, run=Run("demo", "cap", "wide", 0), point="epoch=500")
+    assert set(table["variant"]) == {"wide"}
+    assert set(table["point"]) == {"epoch=500"}
+    assert set(table["run_id"]) == {"demo/cap/wide/seed0"}
+    with pytest.raises(UserError, match="holds maps of demo/cap"):
+        scored(tmp_path / "maps.safetensors", tmp_path, run=Run("demo", "bolt"))
+
+
+def test_bad_maps_leave_no_file_and_name_theirs(tmp_path):
+    path = tmp_path / "maps.safetensors"
+    arrays = made_up_maps(path)
+    from safetensors.numpy import save_file
+
+    arrays["disc"][3, 2, 1] = np.nan
+    save_file(arrays, path, metadata={"run": json.dumps({"dataset": "d", "category": "c", "variant": "v", "seed": 0})})
+    with pytest.raises(UserError, match=r"maps\.safetensors: map 3 has a value that is NaN"):
+        score_run(path, SETTINGS, tmp_path / "scores.csv")
+    assert not (tmp_path / "scores.csv").exists()
+
+
+def test_contradicting_labels_are_refused():
+    masks = np.zeros((4, 5, 5), dtype=bool)
+    masks[2:, 1, 1] = True
+    maps = np.random.default_rng(0).random((4, 5, 5))
+    with pytest.raises(UserError, match="image 3 is labelled normal"):
+        score_maps(maps, masks, np.array([0, 0, 1, 0]))
+    hidden = score_maps(maps, masks, np.array([0, 1, 1, 1]), resamples=0)  # a defect outside the crop
+    assert len(hidden) == 6
+
+
+def test_own_maps_from_the_command_line(tmp_path):
+    arrays = made_up_maps(tmp_path / "maps.safetensors")
+    np.save(tmp_path / "maps.npy", arrays["disc"])
+    np.save(tmp_path / "masks.npy", arrays["mask_nearest"] * 255)
+    np.save(tmp_path / "labels.npy", arrays["label"])
+    files = ["--maps", f"{tmp_path}/maps.npy", "--masks", f"{tmp_path}/masks.npy", "--labels", f"{tmp_path}/labels.npy"]
+    result = CliRunner().invoke(app, ["score", *files, "--resamples", "50"])
+    report = json.loads(result.stdout)
+    expected = aupro(arrays["disc"], arrays["mask_nearest"])
+    assert report["metrics"]["aupro"]["value"] == pytest.approx(expected, abs=1e-12)
+    assert report["images"] == 30
+    assert report["anomalous_images"] == 20
+    assert "test labels" in report["f1_max_threshold"]["note"]
+
+
+@pytest.mark.parametrize("content", [b"", b"not an array"])
+def test_own_maps_that_are_no_array(tmp_path, content):
+    (tmp_path / "maps.npy").write_bytes(content)
+    np.save(tmp_path / "masks.npy", np.zeros((2, 2, 2)))
+    result = CliRunner().invoke(app, ["score", "--maps", f"{tmp_path}/maps.npy", "--masks", f"{tmp_path}/masks.npy"])
+    assert isinstance(result.exception, UserError)
+    assert "maps.npy: cannot be read" in str(result.exception)
