@@ -1,5 +1,6 @@
 """Commands that turn metrics into tables, figures and the report."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -40,3 +41,49 @@ def claims(
     from tfcore.report.claims import write_claims
 
     write_claims(metrics, load_settings(*params), out)
+
+
+class FigureName(StrEnum):
+    """Figures; all but the sweeps and the reverse process are drawn per dataset."""
+
+    lambda_sweep = "lambda_sweep"
+    kernel_sweep = "kernel_sweep"
+    reverse_process = "reverse_process"
+    reconstructions = "reconstructions"
+    failures = "failures"
+    examples = "examples"
+    losses = "losses"
+
+
+@app.command("figure")
+def figure(
+    name: FigureName,
+    dataset: Annotated[str | None, typer.Option(help="Dataset, for the figures drawn per dataset.")] = None,
+    params: Params = DEFAULT_PARAMS,
+    metrics: Metrics = Path("results/metrics.csv"),
+    trace: Annotated[Path, typer.Option(help="Trace, for the reverse process.")] = Path("results/trace.safetensors"),
+    out: Annotated[
+        Path | None, typer.Option(help="File without suffix; default: results/figures/NAME or NAME_DATASET.")
+    ] = None,
+) -> None:
+    """Draw one figure as PNG and SVG, with its data as CSV beside it."""
+    from tfcore.config import load_settings
+    from tfcore.errors import UserError
+    from tfcore.report import figures, pictures
+
+    settings = load_settings(*params)
+    per_dataset = {
+        FigureName.reconstructions: pictures.reconstruction_figure,
+        FigureName.failures: pictures.failure_figure,
+        FigureName.examples: pictures.example_figure,
+        FigureName.losses: figures.loss_figure,
+    }
+    if name in per_dataset and dataset is None:
+        raise UserError(f"figure {name.value}: needs --dataset (known: {', '.join(settings.datasets)})")
+    out = out or Path("results/figures") / (f"{name.value}_{dataset}" if name in per_dataset else name.value)
+    if name in per_dataset:
+        per_dataset[name](str(dataset), settings, out)
+    elif name is FigureName.reverse_process:
+        pictures.reverse_figure(trace, out)
+    else:
+        figures.sweep_figure(name.value.removesuffix("_sweep"), metrics, settings, out)

@@ -73,7 +73,7 @@ def same_scale(*arrays: ArrayLike) -> Normalize:
     return Normalize(low, high if high > low else low + 1.0)
 
 
-def line_look(index: int) -> dict[str, str]:
+def line_look(index: int) -> dict[str, Any]:
     """Return colour, marker and dash of the ``index``-th line: three ways to tell it from the others."""
     return {
         "color": COLOURS[index % len(COLOURS)],

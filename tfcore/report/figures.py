@@ -1,0 +1,131 @@
+"""Figures that are curves: the sweeps over λ and the filter (Figs. 7 and 8), and the losses of training."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from tfcore.config import DatasetSettings, Settings
+from tfcore.errors import UserError
+from tfcore.files import replacing
+from tfcore.report.measured import Measured, Source, read_metrics
+from tfcore.report.style import COLOURS, line_look, save, use_style
+from tfcore.runs import Run, shared_variant
+
+METRICS = (("image_auroc", "Image AUROC (%)"), ("aupro", "AUPRO (%)"))
+SWEEPS = {"lambda": "λ, weight of M_disc", "kernel": "side of the mean filter (pixels)"}
+TERMS = ("total", "normal", "mask", "anomaly", "consistency")
+
+
+def write_data(rows: pd.DataFrame, path: Path) -> None:
+    """Write a figure's data beside it, as ``path`` + ``.csv``."""
+    with replacing(f"{path}.csv") as temporary:
+        rows.to_csv(temporary, index=False, float_format="%.6g")
+
+
+def sweep_data(kind: str, metrics: pd.DataFrame, settings: Settings) -> pd.DataFrame:
+    """Return the averages of the baseline at every sweep point: dataset, metric, point, value in per cent, categories.
+
+    ``kind`` is ``lambda`` or ``kernel``. A dataset whose points stand on different categories is not comparable along
+    the curve and is cut to the categories that all points have.
+    """
+    measured = Measured(metrics, settings)
+    source = Source(settings.tables.baseline)
+    points = measured.points(f"{kind}=", source)
+    rows = []
+    for dataset in settings.run.datasets:
+        for metric, _ in METRICS:
+            sources = [Source(source.variant, point) for point in points]
+            found = [set(measured.measured_categories(dataset, metric, each)) for each in sources]
+            common = sorted(set.intersection(*(each for each in found if each))) if any(found) else []
+            for each in sources:
+                cell = measured.average(dataset, metric, each, only=common)
+                if cell.value is not None:
+                    point = float(each.point.removeprefix(f"{kind}="))
+                    title = settings.datasets[dataset].title
+                    rows.append((title, metric, point, cell.value, len(common), len(measured.categories(dataset))))
+    return pd.DataFrame(rows, columns=["dataset", "metric", kind, "value", "categories", "of"])
+
+
+def sweep_figure(kind: str, metrics: Path, settings: Settings, out: Path) -> None:
+    """Draw both metrics over λ (Fig. 7) or the filter's side (Fig. 8) as ``out``.{png,svg,csv}; best points ringed."""
+    data = sweep_data(kind, read_metrics(metrics), settings)
+    use_style()
+    figure = Figure(figsize=(7.2, 2.9))
+    chosen = settings.score.lambda_ if kind == "lambda" else settings.score.kernel
+    for axes, (metric, name) in zip(figure.subplots(1, 2), METRICS, strict=True):
+        _sweep_axes(axes, data[data["metric"] == metric], kind)
+        axes.axvline(chosen, color="#888888", linewidth=1, linestyle=":", zorder=0)
+        axes.set(xlabel=SWEEPS[kind], ylabel=name)
+    save(figure, out)
+    write_data(data, out)
+
+
+def _sweep_axes(axes: Axes, data: pd.DataFrame, kind: str) -> None:
+    if data.empty:
+        axes.text(0.5, 0.5, "not measured yet", ha="center", va="center", transform=axes.transAxes, color="#666666")
+        return
+    for index, (dataset, curve) in enumerate(data.groupby("dataset", sort=False)):
+        look = line_look(index)
+        count, total = int(curve["categories"].iloc[0]), int(curve["of"].iloc[0])
+        label = f"{dataset}" if count == total else f"{dataset} ({count}/{total} categories)"
+        axes.plot(curve[kind], curve["value"], label=label, **look)
+        points, values = curve[kind].to_numpy(), curve["value"].to_numpy()
+        best = (float(points[values.argmax()]), float(values.max()))
+        axes.plot(*best, "o", markersize=10, markerfacecolor="none", color=look["color"])
+        axes.annotate(f"{best[0]:g}", best, (0, 8), textcoords="offset points", ha="center", fontsize=8)
+    axes.margins(y=0.15)
+    axes.legend(loc="best", fontsize=8)
+
+
+def loss_figure(dataset: str, settings: Settings, out: Path) -> None:
+    """Draw the losses of the baseline's training by epoch, a panel per category, as ``out``.{png,svg,csv}."""
+    entry = dataset_settings(settings, dataset)
+    frames = []
+    for category in entry.categories:
+        log = _log_file(dataset, category, settings)
+        if log.exists():
+            frames.append(pd.read_csv(log).assign(category=category))
+    use_style()
+    columns = min(len(entry.categories), 5)
+    rows = -(-len(entry.categories) // columns)
+    figure = Figure(figsize=(1.8 * columns + 0.8, 1.6 * rows + 0.5))
+    panels: list[Axes] = list(figure.subplots(rows, columns, squeeze=False).flat)
+    logs = {str(frame["category"].iloc[0]): frame for frame in frames if len(frame)}
+    for axes, category in zip(panels, entry.categories, strict=False):
+        _loss_axes(axes, category, logs.get(category))
+    for axes in panels[len(entry.categories) :]:
+        axes.set_axis_off()
+    handles, labels = next((each for axes in panels if (each := axes.get_legend_handles_labels())[0]), ([], []))
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(TERMS), fontsize=8)
+    save(figure, out)
+    columns_out = ["category", "step", "epoch", *TERMS]
+    write_data(pd.concat(frames)[columns_out] if frames else pd.DataFrame(columns=columns_out), out)
+
+
+def _loss_axes(axes: Axes, category: str, log: pd.DataFrame | None) -> None:
+    axes.set_title(category, fontsize=8)
+    axes.tick_params(labelsize=7)
+    if log is None:
+        axes.text(0.5, 0.5, "not trained yet", ha="center", va="center", transform=axes.transAxes, color="#666666")
+        return
+    for term, colour in zip(TERMS, ("#333333", *COLOURS), strict=False):
+        values = log[term].to_numpy(dtype=float)
+        if np.any(values > 0):  # a loss with weight 0 is not computed
+            width = 1.4 if term == "total" else 0.9
+            axes.plot(log["epoch"], np.where(values > 0, values, np.nan), label=term, color=colour, linewidth=width)
+    axes.set_yscale("log")
+
+
+def _log_file(dataset: str, category: str, settings: Settings) -> Path:
+    variant = shared_variant(settings, "train", settings.tables.baseline)
+    return Run(dataset, category, variant, settings.run.seeds[0]).checkpoint.with_name("log.csv")
+
+
+def dataset_settings(settings: Settings, name: str) -> DatasetSettings:
+    """Return a dataset's settings; `UserError` if there is no such dataset."""
+    if name not in settings.datasets:
+        raise UserError(f"--dataset: no such dataset '{name}' (known: {', '.join(settings.datasets)})")
+    return settings.datasets[name]

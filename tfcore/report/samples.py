@@ -1,0 +1,111 @@
+"""Test images of a run with their maps, scores and ground truth, and the rules by which figures choose among them."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import safe_open
+
+from tfcore.config import Settings
+from tfcore.data.packed import Packed
+from tfcore.errors import UserError
+from tfcore.metrics.maps import final_maps, image_scores, read_maps
+from tfcore.runs import Run, packed_folder, shared_variant, stage_settings
+
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One test image for a figure: pictures (H, W, 3), its map and its truth (H, W); ``image`` may not be here."""
+
+    run: Run
+    file: str
+    defect: str
+    chosen: str  # by which rule
+    score: float
+    rank: int  # 1 = the highest score of the category
+    of: int
+    image: Pixels | None
+    reconstruction: Pixels
+    final: NDArray[np.float32]
+    truth: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Test images of a run: ``final`` (N, H, W) is the map of Eq. 11; ``images`` is ``None`` without packed data."""
+
+    run: Run
+    final: NDArray[np.float32]
+    scores: NDArray[Any]
+    labels: Pixels
+    masks: NDArray[np.bool_]
+    reconstructions: Pixels
+    images: Pixels | None
+    files: list[str]
+    defects: list[str]
+
+    def typical(self, count: int) -> list[Tile]:
+        """Return anomalous images at evenly spaced quantiles of the score, from low to high; one: the median."""
+        members = np.flatnonzero(self.labels == 1)
+        if not len(members):
+            return []
+        ranked = members[np.argsort(self.scores[members], kind="stable")]
+        quantiles = np.linspace(0, 1, count + 2)[1:-1]
+        places = {round(quantile * (len(ranked) - 1)): f"quantile {quantile:.2f}" for quantile in quantiles}
+        return [self._tile(int(ranked[place]), chosen) for place, chosen in places.items()]
+
+    def worst(self) -> list[Tile]:
+        """Return the highest-scored normal and the lowest-scored anomalous image."""
+        good, bad = np.flatnonzero(self.labels == 0), np.flatnonzero(self.labels == 1)
+        tiles = []
+        if len(good):
+            tiles.append(self._tile(int(good[self.scores[good].argmax()]), "highest-scored normal"))
+        if len(bad):
+            tiles.append(self._tile(int(bad[self.scores[bad].argmin()]), "lowest-scored anomalous"))
+        return tiles
+
+    def _tile(self, index: int, chosen: str) -> Tile:
+        """Copy what a figure shows of one image, so that the category's arrays can be let go."""
+        score = float(self.scores[index])
+        return Tile(
+            run=self.run,
+            file=self.files[index],
+            defect=self.defects[index],
+            chosen=chosen,
+            score=score,
+            rank=int((self.scores > self.scores[index]).sum()) + 1,
+            of=len(self.scores),
+            image=None if self.images is None else np.array(self.images[index]),
+            reconstruction=self.reconstructions[index].copy(),
+            final=self.final[index].copy(),
+            truth=self.masks[index].copy(),
+        )
+
+
+def read_samples(dataset: str, category: str, settings: Settings) -> Samples | None:
+    """Return the samples of the baseline's first seed, or ``None`` while its maps are not there."""
+    variant = settings.tables.baseline
+    run = Run(dataset, category, variant, settings.run.seeds[0])
+    file = replace(run, variant=shared_variant(settings, "infer", variant)).maps
+    if not file.exists():
+        return None
+    score = stage_settings(settings, "score", variant)["score"]
+    maps = read_maps(file, score["mask_rule"])
+    final = final_maps(maps.disc, maps.recon, score["lambda"], score["kernel"])
+    with safe_open(file, framework="numpy") as tensors:
+        reconstructions = tensors.get_tensor("reconstruction")
+    names, defects = ([str(each) for each in maps.header[key]] for key in ("files", "defects"))
+    images = _images(run, len(names), final.shape[1])
+    return Samples(run, final, image_scores(final), maps.labels, maps.masks, reconstructions, images, names, defects)
+
+
+def _images(run: Run, count: int, side: int) -> Pixels | None:
+    """Return the test images as the network saw them, or ``None`` where the packed data are not there."""
+    try:
+        images = Packed(packed_folder(run.dataset, run.category)).test_images(side)
+    except UserError:
+        return None
+    return images if len(images) == count else None
