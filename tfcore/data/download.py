@@ -1,6 +1,5 @@
 """Downloading an archive: addresses in order, broken downloads resumed, and the hash is the truth."""
 
-import logging
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -12,16 +11,20 @@ from tfcore.data.http import ResumingDownloader, WrongSizeError
 from tfcore.errors import UserError
 
 
-def download(name: str, archive: Archive, folder: Path, downloader: ResumingDownloader | None = None) -> Path:
+def download(
+    name: str, archive: Archive, folder: Path, attempts: int = 5, timeout: float = 30, pause: float = 2
+) -> Path:
     """Return ``folder/<file>``, downloaded if it is not there, with the size and sha256 that ``archive`` states.
 
     A file that is already there is checked like a fresh one. Raises `UserError` when no address gives the right file,
-    naming every address and what was wrong with it.
+    naming every address and what was wrong with it. ``attempts``, ``timeout``, ``pause``: see `ResumingDownloader`.
     """
     if not archive.urls:
         raise UserError(f"{name}: neither `local` nor `archive.urls` is set; give one of them in the settings")
-    downloader = downloader or ResumingDownloader(name, archive.bytes, resume=archive.sha256 is not None)
+    folder.mkdir(parents=True, exist_ok=True)
     file = folder / (unquote(Path(urlsplit(archive.urls[0]).path).name) or name)
+    part = file.with_name(f"{file.name}.part")
+    downloader = ResumingDownloader(part, archive.bytes, archive.sha256 is not None, attempts, timeout, pause)
     if file.exists() and archive.bytes not in (None, file.stat().st_size):
         print(f"note: {file}: {file.stat().st_size} bytes, expected {archive.bytes}; downloading it again")
         file.unlink()
@@ -39,7 +42,6 @@ def download(name: str, archive: Archive, folder: Path, downloader: ResumingDown
 
 def _retrieve(url: str, archive: Archive, file: Path, downloader: ResumingDownloader) -> Path:
     """Let pooch check what is there, download and check again; a bad start of the file is dropped once."""
-    pooch.get_logger().setLevel(logging.WARNING)  # the progress bar says the same
     known_hash = f"sha256:{archive.sha256}" if archive.sha256 else None
     for _ in range(2):
         downloader.resumed = False
@@ -63,6 +65,6 @@ def _reason(error: Exception) -> str:
         return "a file with another sha256"
     if isinstance(error, requests.Timeout):
         return "no answer in time"
-    if isinstance(error, requests.ConnectionError):
+    if isinstance(error, requests.ConnectionError | requests.exceptions.ChunkedEncodingError):
         return "no connection, or it broke off"
     return " ".join(str(error).split())

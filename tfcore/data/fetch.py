@@ -29,7 +29,7 @@ def fetch(name: str, source: DatasetSettings | TextureSettings, folder: Path | s
         _link(local, target)
         write_json(marker, {"name": name, "local": str(source.local)})
         return target
-    archive = local or download(name, source.archive, target.parent / "archives")
+    archive = local or download(name, source.archive, target.parent / "archives" / name)
     sha256 = sha256_of(archive)
     if local is not None and source.archive.sha256 not in (None, sha256):
         print(f"note: {name}: {local} is not the official archive; check-data tells whether it is complete")

@@ -1,4 +1,4 @@
-"""One file over HTTP, resumed where an earlier attempt stopped; made for pooch's ``downloader`` argument."""
+"""One file over HTTP, continued where an earlier attempt stopped; made for pooch's ``downloader`` argument."""
 
 import fcntl
 import re
@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import requests
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
+from tfcore.data.progress import DownloadProgress
 from tfcore.errors import UserError
 
-CHUNK = 1 << 18
+CHUNK = 1 << 16  # bytes; what a broken connection had sent of an unfinished chunk is lost
+BROKEN = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
 
 
 class WrongSizeError(ValueError):
@@ -21,42 +21,97 @@ class WrongSizeError(ValueError):
 
 
 class ResumingDownloader:
-    """Download into a ``.part`` file beside the output, which stays when a download breaks off.
+    """Downloads into the file ``part``, which stays when a download breaks off.
 
     A broken connection is tried again, from where it stopped, until ``attempts`` in a row bring nothing; ``timeout``
     is in seconds without a byte. With ``resume`` false a part left by an earlier process is not used: without a hash
-    nobody would notice that the file has changed since.
+    nobody would notice that the file has changed since. ``size`` is the expected size in bytes, where known.
     """
 
     def __init__(
-        self, name: str, size: int | None, resume: bool = True, attempts: int = 5, timeout: float = 30, pause: float = 2
+        self,
+        part: Path,
+        size: int | None,
+        resume: bool = True,
+        attempts: int = 5,
+        timeout: float = 30,
+        pause: float = 2,
     ) -> None:
-        self.name, self.size, self.resume = name, size, resume
+        self.part, self.size, self.resume = part, size, resume
         self.attempts, self.timeout, self.pause = attempts, timeout, pause
         self.resumed = False  # whether the last file began with bytes of an earlier call
 
     def __call__(self, url: str, output_file: str, _pooch: Any, check_only: bool = False) -> None:
         """Download ``url`` to ``output_file``; raises `requests.RequestException` or `WrongSizeError`."""
-        part = Path(_pooch.path if _pooch is not None else Path(output_file).parent) / f"{self.name}.part"
-        with part.open("ab") as file:
-            _lock(file, part)
+        self.part.touch()
+        with self.part.open("r+b") as file:
+            _lock(file, self.part)
             if not self.resume:
                 file.truncate(0)
-            self.resumed = file.tell() > 0
-            self._fill(url, file)
-        part.replace(output_file)
+            self.resumed = file.seek(0, 2) > 0
+            with DownloadProgress(self.part.stem, self.size) as progress:
+                self._fill(url, file, progress)
+            self.part.replace(output_file)
 
-    def _fill(self, url: str, file: BinaryIO) -> None:
-        fruitless, validator = 0, None
-        with _progress() as progress:
-            task = progress.add_task(self.name, total=self.size, completed=file.tell())
-            while True:
-                before = file.tell()
-                try:
-                    validator = self._request(url, file, validator, progress, task)
-                    return
-                except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError):
-                    fruitless = fruitless + 1 if file.tell() <= before else 1
-                    if fruitless >= self.attempts:
-                        raise
-                    time.sleep(self.pause * fruitless)
+    def _fill(self, url: str, file: BinaryIO, progress: DownloadProgress) -> None:
+        fruitless, furthest = 0, file.tell()
+        validator: dict[str, str] = {}
+        while self.size is None or file.tell() != self.size:
+            try:
+                self._request(url, file, progress, validator)
+                break
+            except BROKEN:
+                fruitless = fruitless + 1 if file.tell() <= furthest else 1
+                furthest = max(furthest, file.tell())
+                if fruitless >= self.attempts:
+                    raise
+                time.sleep(self.pause * fruitless)
+
+    def _request(self, url: str, file: BinaryIO, progress: DownloadProgress, validator: dict[str, str]) -> None:
+        offset = file.tell()
+        headers = {"Accept-Encoding": "identity"}
+        if offset:
+            headers |= {"Range": f"bytes={offset}-"} | validator
+        with requests.get(url, stream=True, timeout=self.timeout, headers=headers) as response:
+            if response.status_code == requests.codes.requested_range_not_satisfiable:
+                file.truncate(file.seek(0))  # more is here than the server has: start anew
+                raise requests.ConnectionError("the server has a shorter file")
+            response.raise_for_status()
+            start = offset if _continues(response, offset) else 0
+            length = response.headers.get("Content-Length")
+            total = None if length is None else start + int(length)
+            self._check_total(total, start)
+            file.truncate(file.seek(start))
+            if tag := _validator(response):
+                validator["If-Range"] = tag  # a file that changes meanwhile is sent anew, from its start
+            for chunk in response.iter_content(CHUNK):
+                file.write(chunk)
+                progress.update(file.tell(), total)
+        if total is not None and file.tell() != total:
+            raise requests.ConnectionError("the connection broke off")
+
+    def _check_total(self, total: int | None, offset: int) -> None:
+        if self.size is not None and total is not None and total != self.size:
+            raise WrongSizeError(f"a file of {total} bytes, expected {self.size}")
+        free = shutil.disk_usage(self.part.parent).free
+        if total is not None and total - offset > free:
+            raise UserError(f"{self.part.parent}: {total - offset} bytes to download, {free} bytes free; make space")
+
+
+def _continues(response: requests.Response, offset: int) -> bool:
+    """Tell whether the answer starts at ``offset``: servers may ignore ranges, or send the whole of a changed file."""
+    start = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
+    return response.status_code == requests.codes.partial_content and start is not None and int(start[1]) == offset
+
+
+def _validator(response: requests.Response) -> str | None:
+    """Return what identifies this version of the file; weak tags do not serve for ranges."""
+    tag = response.headers.get("ETag", "W/")
+    return response.headers.get("Last-Modified") if tag.startswith("W/") else tag
+
+
+def _lock(file: BinaryIO, part: Path) -> None:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise UserError(f"{part}: another process is downloading it; wait for it to end") from error
