@@ -15,7 +15,7 @@ from tfcore.report.style import COLOURS, line_look, save, use_style
 from tfcore.runs import Run, shared_variant
 
 METRICS = (("image_auroc", "Image AUROC (%)"), ("aupro", "AUPRO (%)"))
-SWEEPS = {"lambda": "λ, weight of M_disc", "kernel": "side of the mean filter (pixels)"}
+SWEEPS = {"lambda": "λ, weight of $M_{disc}$", "kernel": "side of the mean filter (pixels)"}
 TERMS = ("total", "normal", "mask", "anomaly", "consistency")
 
 

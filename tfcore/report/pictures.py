@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -118,7 +119,12 @@ def _sheet(tiles: Sequence[Tile], columns: Sequence[str], out: Path) -> None:
                 axes.set_title(name, fontsize=8)
         label = f"{tile.run.category}\n{tile.defect}\n{tile.score:.3f}"
         grid[row, first].set_ylabel(label, fontsize=7, rotation=0, ha="right", va="center")
-    if not tiles:
+    if tiles:
+        colours = ScalarMappable(scale, MAP_COLOURS)
+        figure.colorbar(colours, ax=grid, location="bottom", shrink=0.4, aspect=40, pad=0.01).ax.tick_params(
+            labelsize=7
+        )
+    else:
         grid[0, 0].text(0, 0.5, "no maps yet", color="#666666")
     save(figure, out)
     write_data(pd.DataFrame([_record(tile, scale) for tile in tiles]), out)

@@ -1,0 +1,117 @@
+import re
+
+import pytest
+
+from tfcore.errors import UserError
+from tfcore.published import numbers
+from tfcore.published.numbers import paper, paper_names, paper_tables, release, statements
+from tfcore.report.claims import CHECKS
+from tfcore.report.tables import PAPER_DATASETS
+
+
+def test_the_papers_methods_come_in_its_order():
+    assert paper_names("Table 1", "method")[0] == "AnoDDPM"
+    assert paper_names("Table 2", "method")[-1] == "TransFusion"
+    assert len(paper_names("Table 1", "method")) == len(paper_names("Table 2", "method")) == 11
+    assert len(paper_names("Table 3", "method")) == 10
+
+
+def test_headline_numbers_are_the_papers():
+    assert paper("Table 3", "VisA", "average", "TransFusion", "Det AUROC").value == 98.5
+    assert paper("Table 3", "MVTec AD", "average", "TransFusion", "Det AUROC").value == 99.2
+    assert paper("Table 3", "Average", "average", "TransFusion", "Loc AUPRO").value == 91.6
+    assert paper("Table 5", "A100", "", "TransFusion", "Inference time [s]").certainty == "other-source"
+
+
+@pytest.mark.parametrize("metric", ["Det AUROC", "Loc AUPRO"])
+@pytest.mark.parametrize("method", paper_names("Table 3", "method"))
+def test_averages_of_table_3_agree_with_its_cells(method, metric):
+    cells = [paper("Table 3", name, "average", method, metric).value for name in (*PAPER_DATASETS, "Average")]
+    if None in cells:
+        pytest.skip("a cell is not known")
+    if (method, metric) == ("PatchCore", "Det AUROC"):
+        assert cells[2] == 97.0  # printed so, though its own cells give 96.7: statement C23
+    else:
+        assert abs((cells[0] + cells[1]) / 2 - cells[2]) <= 0.1 + 1e-9
+
+
+@pytest.mark.parametrize("table", ["Table 1", "Table 2"])
+@pytest.mark.parametrize("method", paper_names("Table 2", "method"))
+def test_category_averages_can_be_those_of_table_3(table, method):
+    dataset = paper_tables().query("table == @table")["dataset"].iloc[0]
+    average = paper(table, dataset, "average", method, "Image AUROC")
+    overview = paper("Table 3", dataset, "average", method, "Det AUROC")
+    if overview is None or average.value is None:
+        pytest.skip("not in both tables")
+    assert average.value == pytest.approx(overview.value, abs=0.1)
+
+
+@pytest.mark.parametrize("method", sorted(set(paper_names("Table 2", "method")) - {"RD4AD"}))  # RD4AD: statement C24
+def test_known_cells_of_table_2_leave_room_for_the_average(method):
+    names = [name for name in paper_names("Table 2", "category") if name != "average"]
+    cells = [paper("Table 2", "MVTec AD", name, method, "Image AUROC").value for name in names]
+    known = [cell for cell in cells if cell is not None]
+    average = paper("Table 2", "MVTec AD", "average", method, "Image AUROC").value
+    lowest, highest = sum(known) / 15, (sum(known) + 100 * (15 - len(known))) / 15
+    assert lowest - 0.1 <= average <= highest + 0.1
+
+
+@pytest.mark.parametrize("row", ["w/o PE", "w/o simulated mask", "w/o L_n", "M_recon only", "M_disc only"])
+@pytest.mark.parametrize("dataset", PAPER_DATASETS)
+def test_ablation_is_the_full_model_plus_its_difference(row, dataset):
+    full = paper("Table 4", dataset, "average", "TransFusion (full, T=20, linear)", "Det AUROC").value
+    change = paper("Table 4", dataset, "average", row, "Det AUROC difference (p.p.)").value
+    assert paper("Table 4", dataset, "average", row, "Det AUROC").value == pytest.approx(full + change, abs=0.1)
+
+
+@pytest.mark.parametrize("dataset", PAPER_DATASETS)
+@pytest.mark.parametrize("metric", ["image_auroc", "aupro", "pixel_auroc", "pixel_ap"])
+def test_release_averages_are_those_of_its_categories(dataset, metric):
+    table = "Table 1" if dataset == "VisA" else "Table 2"
+    names = [name for name in paper_names(table, "category") if name != "average"]
+    mean = sum(release(dataset, name, metric).value for name in names) / len(names)
+    assert release(dataset, "average", metric).value == pytest.approx(mean, abs=0.01)
+
+
+def test_release_average_over_both_datasets():
+    assert release("Average", "average", "image_auroc").value == pytest.approx((99.4232 + 98.6861) / 2)
+    assert release("VisA", "no such category", "aupro") is None
+
+
+def test_every_statement_has_a_check():
+    assert [each["id"] for each in statements()] == list(CHECKS)
+    assert len(CHECKS) == 26
+
+
+def _copy_with(tmp_path, old, new):
+    text = numbers.PAPER.read_text(encoding="utf-8")
+    assert old in text
+    file = tmp_path / "paper_tables.csv"
+    file.write_text(text.replace(old, new, 1), encoding="utf-8")
+    return file
+
+
+def test_a_filled_in_cell_is_used(tmp_path, monkeypatch):
+    file = _copy_with(
+        tmp_path, "Table 6,VisA,candle,TransFusion,AUPRO,,unknown", "Table 6,VisA,candle,TransFusion,AUPRO,93.2,printed"
+    )
+    monkeypatch.setattr(numbers, "PAPER", file)
+    assert paper("Table 6", "VisA", "candle", "TransFusion", "AUPRO").value == 93.2
+
+
+@pytest.mark.parametrize(
+    ("new", "message"),
+    [
+        ("Table 6,VisA,candle,TransFusion,AUPRO,93.2,unknown", "needs a certainty"),
+        ("Table 6,VisA,candle,TransFusion,AUPRO,,printed", "needs a certainty"),
+        ("Table 6,VisA,candle,TransFusion,AUPRO,93.2,sure", "certainty 'sure'"),
+        ("Table 6,VisA,candle,TransFusion,AUPRO,ninety,printed", "not a number"),
+        ("Table 6,VisA,capsules,TransFusion,AUPRO,,unknown", "twice"),
+    ],
+)
+def test_a_cell_filled_in_wrongly_is_refused_in_one_line(tmp_path, new, message):
+    file = _copy_with(tmp_path, "Table 6,VisA,candle,TransFusion,AUPRO,,unknown", new)
+    with pytest.raises(UserError, match=re.escape(message)) as error:
+        paper_tables(file)
+    assert str(file) in str(error.value)
+    assert "\n" not in str(error.value)

@@ -1,0 +1,393 @@
+import csv
+import re
+import shutil
+import subprocess
+
+import pytest
+from fabricated import DEMO, paper_settings, write_metrics
+
+from tfcore.errors import UserError
+from tfcore.report.ablations import change, published_change
+from tfcore.report.cells import difference
+from tfcore.report.measured import Measured, Source, read_metrics
+from tfcore.report.table import Cell, Table, cell_text, csv_text, latex, markdown, ranked
+from tfcore.report.tables import make_table, write_tables
+
+FULL = Source("full")
+
+
+@pytest.fixture
+def settings():
+    return paper_settings()
+
+
+@pytest.fixture
+def metrics(tmp_path, settings):
+    return read_metrics(write_metrics(tmp_path / "metrics.csv", settings))
+
+
+def named(table, label):
+    (row,) = [row for row in table.rows if label in row[:2]]
+    return row
+
+
+def column(table, name):
+    (index,) = [index for index, each in enumerate(table.columns) if each == name]
+    return index
+
+
+def value_of(metrics, dataset, category, metric="image_auroc"):
+    rows = metrics[(metrics["dataset"] == dataset) & (metrics["category"] == category) & (metrics["metric"] == metric)]
+    return 100 * rows["value"].iloc[0]
+
+
+# Cells
+
+
+def test_equal_numbers_share_a_rank_and_the_next_is_skipped():
+    marked = ranked([Cell(99.94), Cell(98.0), Cell(99.91), Cell(97.0), Cell(96.0)])
+    assert [cell.rank for cell in marked] == [1, 3, 1, 0, 0]
+
+
+def test_nothing_is_ranked_where_a_number_is_missing_or_alone():
+    assert [cell.rank for cell in ranked([Cell(99.0), Cell(), Cell(98.0)])] == [0, 0, 0]
+    assert [cell.rank for cell in ranked([Cell(99.0)])] == [0]
+
+
+@pytest.mark.parametrize(
+    ("cell", "text"),
+    [
+        (Cell(98.45), "98.5"),
+        (Cell(-0.04, signed=True), "+0.0"),
+        (Cell(-1.26, signed=True), "-1.3"),
+        (Cell(mark="?"), "?"),
+        (Cell(), ""),
+        (Cell(98.0, mark="†"), "98.0†"),
+        (Cell(98.0, spread=0.24, seeds=3), "98.0 ± 0.2"),
+    ],
+)
+def test_cells_have_one_decimal(cell, text):
+    assert cell_text(cell) == text
+
+
+def test_intervals_are_shown_on_request_only():
+    cell = Cell(98.0, 97.04, 99.1)
+    assert cell_text(cell) == "98.0"
+    assert cell_text(cell, intervals=True) == "98.0 [97.0, 99.1]"
+
+
+def test_difference_says_whether_the_published_value_lies_inside():
+    measured = Cell(98.0, 97.0, 99.0)
+    assert difference(measured, Cell(98.5)).inside is True
+    assert difference(measured, Cell(99.2)).inside is False
+    assert difference(measured, Cell(98.5)).value == pytest.approx(-0.5)
+    assert difference(Cell(98.0, mark=" (3/12)"), Cell(98.5)).value is None
+    assert difference(measured, Cell(mark="?")).value is None
+
+
+# Lookup
+
+
+def test_averages_are_of_the_categories_and_incomplete_ones_say_so(tmp_path, settings):
+    rows = read_metrics(write_metrics(tmp_path / "metrics.csv", settings, skip=("pcb4", "candle")))
+    measured = Measured(rows, settings)
+    values = [
+        value_of(rows, "visa", name) for name in settings.datasets["visa"].categories if name not in ("pcb4", "candle")
+    ]
+    cell = measured.average("visa", "image_auroc", FULL)
+    assert cell.value == pytest.approx(sum(values) / 10)
+    assert cell.mark == " (10/12)"
+    assert measured.average("mvtec_ad", "image_auroc", FULL).mark == ""
+    assert measured.overall("image_auroc", FULL).mark == " (incomplete)"
+    assert measured.runs(["visa", "mvtec_ad"], [FULL]) == (25, 27)
+
+
+def test_average_keeps_its_interval(metrics, settings):
+    cell = Measured(metrics, settings).average("visa", "aupro", FULL)
+    assert (cell.low, cell.high) == (pytest.approx(cell.value - 1), pytest.approx(cell.value + 1))
+
+
+def test_several_seeds_give_mean_and_deviation(tmp_path):
+    settings = paper_settings(tmp_path, "run: {seeds: [0, 1, 2]}")
+    rows = read_metrics(write_metrics(tmp_path / "metrics.csv", settings, seeds=(0, 1, 2)))
+    cell = Measured(rows, settings).average("visa", "image_auroc", FULL)
+    averages = rows.query("dataset == 'visa' and category == 'average' and metric == 'image_auroc'")["value"] * 100
+    assert cell.value == pytest.approx(averages.mean())
+    assert cell.spread == pytest.approx(averages.std())
+    assert cell.seeds == 3
+
+
+def test_variants_that_share_everything_share_their_numbers(metrics, settings):
+    measured = Measured(metrics, settings)
+    full = measured.average("visa", "image_auroc", FULL).value
+    assert measured.average("visa", "image_auroc", Source("steps_20")).value == full
+    assert measured.average("visa", "image_auroc", Source("steps_5")).value is None
+    assert measured.runs(["visa"], [FULL, Source("steps_20"), Source("full", "mask=disc")]) == (12, 12)
+
+
+def test_variants_that_differ_in_scoring_do_not_share_numbers(tmp_path):
+    settings = paper_settings(tmp_path, "variants: {wide_filter: {score.kernel: 21}}")
+    rows = read_metrics(write_metrics(tmp_path / "metrics.csv", settings))
+    assert Measured(rows, settings).average("visa", "image_auroc", Source("wide_filter")).value is None
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (",value,", ",number,", "lacks the column value"),
+        ("image_auroc,0.", "image_auroc,97.", "not a number in"),
+        ("image_auroc,0.", "image_auroc,good0.", "not a number in"),
+    ],
+)
+def test_metrics_that_make_no_sense_are_refused_in_one_line(tmp_path, settings, old, new, message):
+    file = write_metrics(tmp_path / "metrics.csv", settings)
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new, 1))
+    with pytest.raises(UserError, match=message) as error:
+        read_metrics(file)
+    assert "\n" not in str(error.value)
+
+
+def test_missing_metrics_say_how_to_make_them(tmp_path):
+    with pytest.raises(UserError, match="gather"):
+        read_metrics(tmp_path / "none.csv")
+
+
+def test_the_same_run_twice_is_refused(metrics, settings):
+    import pandas as pd
+
+    with pytest.raises(UserError, match="two rows"):
+        Measured(pd.concat([metrics, metrics.head(1)]), settings)
+
+
+# Tables
+
+
+def test_table_1_has_the_papers_methods_the_release_and_the_measured(metrics, settings):
+    table = make_table(1, metrics, settings)
+    assert [name for group, name in table.columns if group == "Published"][0::10] == ["AnoDDPM", "TransFusion"]
+    row = named(table, "capsules")
+    assert row[column(table, ("Release", "TransFusion"))].value == pytest.approx(98.7)
+    assert row[column(table, ("Measured", "TransFusion"))].value == pytest.approx(value_of(metrics, "visa", "capsules"))
+    assert row[column(table, ("Published", "DSR"))].mark == "?"
+    average = named(table, "average")
+    change_to_paper = average[column(table, ("Measured − published", "paper"))]
+    measured = average[column(table, ("Measured", "TransFusion"))]
+    assert change_to_paper.value == pytest.approx(measured.value - 98.5)
+    assert len(table.rows) == 13
+
+
+def test_table_2_has_the_papers_order_and_marks_certainty(metrics, settings):
+    table = make_table(2, metrics, settings)
+    assert [row[0] for row in table.rows][:2] == ["carpet", "grid"]
+    grid = named(table, "grid")
+    assert grid[column(table, ("Published", "AnomDiff"))].mark == ""
+    assert grid[column(table, ("Published", "DSR"))].mark == "†"
+
+
+def test_ranks_never_cross_from_published_to_measured(tmp_path, settings):
+    first = write_metrics(tmp_path / "a.csv", settings)
+    second = write_metrics(tmp_path / "b.csv", settings, method="other")
+    first.write_text(first.read_text() + "".join(second.read_text().splitlines(keepends=True)[1:]))
+    table = make_table(2, read_metrics(first), settings)
+    average = named(table, "average")
+    published = [cell.rank for (group, _), cell in zip(table.columns, average, strict=True) if group == "Published"]
+    measured = [cell.rank for (group, _), cell in zip(table.columns, average, strict=True) if group == "Measured"]
+    assert sorted(rank for rank in published if rank) == [1, 2, 2]  # 99.6, then 99.2 twice
+    assert measured == [1, 1]  # the same invented numbers
+    assert named(table, "grid")[column(table, ("Published", "DSR"))].rank == 0  # its row has unknown cells
+
+
+def test_table_3_compares_averages_only_when_complete(tmp_path, settings):
+    rows = read_metrics(write_metrics(tmp_path / "metrics.csv", settings, skip=("pcb4",)))
+    table = make_table(3, rows, settings)
+    to_paper = named(table, "measured − published")
+    assert to_paper[column(table, ("MVTec AD", "Det. AUROC"))].value is not None
+    assert to_paper[column(table, ("VisA", "Det. AUROC"))].value is None
+    assert to_paper[column(table, ("Average", "Det. AUROC"))].value is None
+    assert any("26 of 27 runs" in note for note in table.notes)
+
+
+def test_averages_over_other_categories_are_not_compared(tmp_path):
+    settings = paper_settings(tmp_path, "datasets: {visa: {categories: [capsules]}}")
+    rows = read_metrics(write_metrics(tmp_path / "metrics.csv", settings))
+    to_paper = named(make_table(3, rows, settings), "measured − published")
+    assert to_paper[column(make_table(3, rows, settings), ("VisA", "Det. AUROC"))].value is None
+    table = make_table(1, rows, settings)
+    assert named(table, "average")[column(table, ("Measured − published", "paper"))].value is None
+    assert named(table, "capsules")[column(table, ("Measured − published", "release"))].value is not None
+
+
+def test_published_average_is_left_out_beside_another_dataset(tmp_path):
+    settings = paper_settings(
+        tmp_path,
+        "run: {datasets: [mvtec_ad, visa, mine]}\ndatasets: {mine: {title: Mine, layout: visa, categories: [a]}}",
+    )
+    rows = read_metrics(write_metrics(tmp_path / "metrics.csv", settings))
+    table = make_table(3, rows, settings)
+    ours = next(row for row in table.rows if row[0] == "published")
+    assert ours[column(table, ("Average", "Det. AUROC"))] == Cell()
+    assert ours[column(table, ("Mine", "Det. AUROC"))] == Cell()
+    files = write_tables(tmp_path / "metrics.csv", settings, tmp_path / "out")
+    assert tmp_path / "out/table_mine.md" in files
+
+
+def test_table_4_has_every_row_of_the_paper_and_the_users(tmp_path):
+    settings = paper_settings(tmp_path, "variants: {mine: {train.batch_size: 4}}")
+    rows = read_metrics(write_metrics(tmp_path / "metrics.csv", settings, ("full", "mine", "no_normal_loss")))
+    table = make_table(4, rows, settings)
+    assert [row[1] for row in table.rows if row[0] == "Losses"] == ["w/o L_n", "w/o L_m", "w/o L_a", "w/o L_c"]
+    assert [row[1] for row in table.rows if row[0] == "Steps"] == ["T = 5", "T = 10", "T = 20", "T = 50", "T = 100"]
+    assert [row[1] for row in table.rows if row[0] == "Mask"] == ["Last mask M_1", "M_disc only", "M_recon only"]
+    assert [row[1] for row in table.rows if row[0] == "Further"] == ["mine"]
+    there = column(table, ("VisA Det.", "Δ published"))
+    assert named(table, "w/o L_n")[there].value == -31.8
+    inputs = [row[there] for row in table.rows if row[0] == "Inputs"]
+    assert [cell.rank for cell in inputs] == [1, 0]  # -1.4 and -1.2
+    assert [row[there].rank for row in table.rows if row[0] == "Losses"] == [0, 0, 0, 0]  # three are not known
+    here = column(table, ("VisA Det.", "Δ measured"))
+    full, without = (
+        Measured(rows, settings).average("visa", "image_auroc", Source(each)).value
+        for each in ("full", "no_normal_loss")
+    )
+    assert named(table, "w/o L_n")[here].value == pytest.approx(without - full)
+    assert named(table, "mine")[there] == Cell()
+
+
+def test_a_difference_stands_on_the_categories_that_both_have(tmp_path, settings):
+    full = write_metrics(tmp_path / "a.csv", settings)
+    part = write_metrics(
+        tmp_path / "b.csv", settings, ("steps_5",), skip=tuple(settings.datasets["visa"].categories[1:])
+    )
+    full.write_text(full.read_text() + "".join(part.read_text().splitlines(keepends=True)[1:]))
+    rows = read_metrics(full)
+    candle = rows.query("category == 'candle' and metric == 'image_auroc'").set_index("variant")["value"] * 100
+    cell = change(Measured(rows, settings), "visa", "image_auroc", Source("steps_5"))
+    assert cell.value == pytest.approx(candle["steps_5"] - candle["full"])
+    assert cell.mark == " (1/12)"
+
+
+def test_published_differences_are_printed_derived_or_unknown():
+    assert published_change("VisA", "w/o simulated mask", "Loc AUPRO").value == -8.6
+    assert published_change("VisA", "w/o L_a", "Det AUROC").mark == "?"
+    assert published_change("VisA", None, "Det AUROC") == Cell()
+
+
+def test_table_5_reads_times_and_their_device(tmp_path, metrics, settings):
+    timing = tmp_path / "timing.csv"
+    timing.write_text("device,steps,batch,seconds_per_image\nNVIDIA H100,20,1,0.1234\n")
+    table = make_table(5, metrics, settings, timing)
+    assert table.rows[-1][2:5] == ["NVIDIA H100", "20", "1"]
+    assert table.rows[-1][5].value == 0.1234
+    assert table.rows[0][5].value == 0.34
+    assert "Nothing is measured yet" in make_table(5, metrics, settings, tmp_path / "none.csv").notes[-1]
+    timing.write_text("device,steps,batch\ncpu,20,1\n")
+    with pytest.raises(UserError, match="seconds_per_image"):
+        make_table(5, metrics, settings, timing)
+
+
+def test_table_8_takes_the_best_epoch_and_says_it_is_tuned(tmp_path, settings):
+    rows = read_metrics(write_metrics(tmp_path / "metrics.csv", settings, points=("main", "epoch=500", "epoch=1000")))
+    table = make_table(8, rows, settings)
+    seen = rows.query("category == 'candle' and metric == 'image_auroc'").set_index("point")["value"] * 100
+    row = named(table, "candle")
+    assert row[-1].value == pytest.approx(seen.max())
+    assert row[-2] == {"main": "1500", "epoch=500": "500", "epoch=1000": "1000"}[seen.idxmax()]
+    assert row[2].value == pytest.approx(seen["main"])
+    assert table.notes[0].startswith("Tuned on the test set")
+    assert named(table, "average")[1].value == 99.0
+
+
+def test_table_9_without_epochs_is_empty_and_says_why(metrics, settings):
+    table = make_table(9, metrics, settings)
+    assert all(row[-1].value is None for row in table.rows)
+    assert "train.keep_epochs" in table.notes[-1]
+
+
+def test_demo_has_its_own_datasets_and_no_published_columns(tmp_path):
+    settings = paper_settings(tmp_path, DEMO)
+    rows = read_metrics(write_metrics(tmp_path / "metrics.csv", settings, ("full", "untrained")))
+    assert make_table(1, rows, settings).title.endswith("Demo B")
+    assert make_table(7, rows, settings).title.endswith("Demo A")
+    for number in (1, 2, 3, 4, 6, 7, 8, 9):
+        table = make_table(number, rows, settings)
+        assert not any("ublished" in text or "Release" in text for each in table.columns for text in each)
+    table = make_table(3, rows, settings)
+    assert [row[1] for row in table.rows] == ["TransFusion", "TransFusion (untrained)"]
+    assert [row[2].rank for row in table.rows] == [1, 2]
+
+
+def test_tables_can_be_made_before_anything_is_measured(tmp_path, settings):
+    file = write_metrics(tmp_path / "metrics.csv", settings, variants=())
+    files = write_tables(file, settings, tmp_path / "tables")
+    assert {f"table{number}.{kind}" for number in range(1, 10) for kind in ("md", "tex", "csv")} <= {
+        each.name for each in files
+    }
+    assert "Stands on 0 of 27 runs" in (tmp_path / "tables/table3.md").read_text()
+
+
+def test_there_is_no_table_10(metrics, settings):
+    with pytest.raises(UserError, match="Tables 1 to 9"):
+        make_table(10, metrics, settings)
+
+
+# Writers
+
+
+@pytest.fixture
+def all_files(tmp_path, settings):
+    file = write_metrics(tmp_path / "metrics.csv", settings, ("full", "no_normal_loss"), skip=("pcb4",))
+    return write_tables(file, settings, tmp_path / "tables")
+
+
+def test_csv_has_numbers_only_and_as_many_rows(tmp_path, metrics, settings):
+    table = make_table(3, metrics, settings)
+    rows = list(csv.DictReader(csv_text(table).splitlines()))
+    assert len(rows) == len(table.rows)
+    measured = next(row for row in rows if row["Origin"] == "measured")
+    assert float(measured["VisA: Det. AUROC"]) == pytest.approx(value_of(metrics, "visa", "average"), abs=1e-3)
+    assert float(measured["VisA: Det. AUROC (low)"]) < float(measured["VisA: Det. AUROC"])
+    fusion = next(row for row in rows if row["Method"] == "TransFusion")
+    assert (fusion["VisA: Loc. AUPRO"], fusion["VisA: Loc. AUPRO (about)"]) == ("", "unknown")
+
+
+def test_markdown_rows_have_as_many_cells_as_the_header(metrics, settings):
+    lines = [line for line in markdown(make_table(4, metrics, settings)).splitlines() if line.startswith("|")]
+    assert len({line.count("|") for line in lines}) == 1
+    assert "**-1.4**" in "\n".join(lines)
+
+
+def test_a_bar_in_a_name_does_not_break_markdown():
+    table = Table("t", "T", [("", "Name"), ("", "Value")], [["a|b", Cell(1.0)]])
+    assert r"a\|b" in markdown(table)
+
+
+def test_latex_is_well_formed(all_files):
+    for file in (each for each in all_files if each.suffix == ".tex"):
+        text = file.read_text(encoding="utf-8")
+        body = text.split(r"\begin{tabular}")[1].split(r"\end{tabular}")[0]
+        columns = len(re.match(r"\{((?:p\{[^}]*\}|[lr])+)\}", body)[1].replace("p{0.45\\linewidth}", "l"))
+        lines = [line for line in body.splitlines() if line.endswith(r"\\") and "multicolumn" not in line]
+        assert {len(re.findall(r"(?<!\\)&", line)) for line in lines} == {columns - 1}
+        for rule in ("toprule", "midrule", "bottomrule"):
+            assert rf"\{rule}" in body
+        assert text.count(r"\begin{") == text.count(r"\end{")
+        assert not re.search(r"[^\x00-\x7F]", text), "a letter that LaTeX may not know"
+
+
+def test_latex_escapes_what_users_write():
+    table = Table("t", "50 % & more_of #1", [("", "Name"), ("", "Value")], [["my_variant", Cell(1.0)]])
+    assert r"50 \% \& more\_of \#1" in latex(table)
+    assert r"my\_variant" in latex(table)
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex on this machine; the structure is tested")
+def test_latex_compiles(all_files, tmp_path):
+    inputs = "\n".join(f"\\input{{{file}}}\\clearpage" for file in all_files if file.suffix == ".tex")
+    source = rf"\documentclass{{article}}\usepackage{{booktabs,graphicx}}\begin{{document}}{inputs}\end{{document}}"
+    (tmp_path / "all.tex").write_text(source, encoding="utf-8")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "all.tex"]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0, result.stdout[-2000:]
+    assert (tmp_path / "all.pdf").stat().st_size > 10_000
