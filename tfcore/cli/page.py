@@ -20,3 +20,18 @@ def settings_doc(
     from tfcore.settings_doc import settings_page
 
     write_text(out, settings_page(load_settings(*params)))
+
+
+@app.command("report")
+def report(
+    params: Params = DEFAULT_PARAMS,
+    out: Annotated[Path, typer.Option(help="Page to write.")] = Path("results/report/index.html"),
+    profile: Annotated[str, typer.Option(help="Snakemake profile named in the commands to copy.")] = "slurm",
+    examples: Annotated[int, typer.Option(help="Examples per category.", min=1)] = 6,
+) -> None:
+    """Write the report: one self-contained page of everything that has been measured in this folder."""
+    from tfcore.config import load_settings
+    from tfcore.report.page import write_page
+
+    write_page(Path(), load_settings(*params), out, profile, examples)
+    print(out)

@@ -1,0 +1,173 @@
+"""Qualitative examples of the report page: chosen by a rule, encoded small enough to live inside the page."""
+
+import base64
+import io
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from safetensors import safe_open
+
+from tfcore.config import Settings
+from tfcore.data.packed import Packed
+from tfcore.errors import UserError
+from tfcore.metrics.maps import MapsFile, final_maps, image_scores, read_maps
+from tfcore.report.style import MAP_COLOURS
+from tfcore.runs import Run, packed_folder, shared_variant, stage_settings
+
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Example:
+    """One test image with what the model made of it; pictures are data URIs, `image` is empty without packed data."""
+
+    file: str
+    defect: str
+    anomalous: bool
+    score: float
+    rank: int  # 1 = highest score of the category
+    of: int
+    note: str
+    size: int  # side in pixels
+    image: str
+    overlay: str
+    map: str
+    reconstruction: str
+    truth: str
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Examples of one category: typical ones, and its worst failures."""
+
+    dataset: str
+    category: str
+    typical: list[Example]
+    failures: list[Example]
+    peak: float  # value of the map that is drawn brightest
+    separated: bool  # every defective image scores above every good one
+
+
+def gallery(root: Path, settings: Settings, run: Run, count: int, size: int) -> Gallery | None:
+    """Return the examples of a run, pictures at most ``size`` pixels wide; `None` while it has no maps.
+
+    Typical: per kind of defect, and of the good images, the one with the median score. Failures: the two good images
+    with the highest and the two defective ones with the lowest scores, whatever they look like.
+    """
+    score = stage_settings(settings, "score", run.variant)["score"]
+    file = root / replace(run, variant=shared_variant(settings, "infer", run.variant)).maps
+    if not file.exists():
+        return None
+    maps = read_maps(file, score["mask_rule"])
+    final = final_maps(maps.disc, maps.recon, score["lambda"], score["kernel"])
+    scores = image_scores(final)
+    peak = float(final.max())
+    with safe_open(file, framework="numpy") as tensors:
+        reconstructions = tensors.get_tensor("reconstruction")
+    images = _images(root / packed_folder(run.dataset, run.category), maps)
+    order = np.argsort(-scores, kind="stable")
+    ranks = np.empty(len(scores), dtype=int)
+    ranks[order] = np.arange(1, len(scores) + 1)
+
+    def example(index: int, note: str) -> Example:
+        colours, overlay = _coloured(final[index], peak)
+        return Example(
+            file=str(maps.header["files"][index]),
+            defect=str(maps.header["defects"][index]),
+            anomalous=bool(maps.labels[index]),
+            score=float(scores[index]),
+            rank=int(ranks[index]),
+            of=len(scores),
+            note=note,
+            size=final.shape[1],
+            image="" if images is None else _uri(images[index], size),
+            overlay=_uri(overlay, size),
+            map=_uri(colours, size),
+            reconstruction=_uri(reconstructions[index], size),
+            truth=_uri(maps.masks[index].astype(np.uint8) * 255, size),
+        )
+
+    typical = [example(index, note) for index, note in _typical(maps, scores, count)]
+    failures = [example(index, note) for index, note in _failures(maps.labels, scores)]
+    separated = bool(scores[maps.labels == 1].min() > scores[maps.labels == 0].max())
+    return Gallery(run.dataset, run.category, typical, failures, peak, separated)
+
+
+def _typical(maps: MapsFile, scores: NDArray[Any], count: int) -> list[tuple[int, str]]:
+    """Return indices of the median scores: the good images and each kind of defect, further ones by quantile."""
+    defects = np.array(maps.header["defects"])
+    kinds = list(dict.fromkeys(defects[maps.labels == 1])) or []
+    groups = [(kind, np.flatnonzero((defects == kind) & (maps.labels == 1))) for kind in kinds]
+    groups.append(("good", np.flatnonzero(maps.labels == 0)))
+    groups = [(kind, members) for kind, members in groups if len(members)]
+    chosen: list[tuple[int, str]] = []
+    for quantile, word in ((0.5, "median"), (0.9, "high"), (0.1, "low")):
+        for kind, members in groups:
+            ranked = members[np.argsort(scores[members], kind="stable")]
+            index = int(ranked[round(quantile * (len(ranked) - 1))])
+            if len(chosen) < count and index not in (place for place, _ in chosen):
+                chosen.append((index, f"{kind}: {word} score of {len(members)}"))
+    return chosen
+
+
+def _failures(labels: NDArray[np.uint8], scores: NDArray[Any]) -> list[tuple[int, str]]:
+    good, bad = np.flatnonzero(labels == 0), np.flatnonzero(labels == 1)
+    alarms = good[np.argsort(-scores[good], kind="stable")][:2]
+    missed = bad[np.argsort(scores[bad], kind="stable")][:2]
+    notes = ("highest-scored good image", "second highest good image")
+    notes_missed = ("lowest-scored defective image", "second lowest defective image")
+    pairs = [*zip(alarms, notes, strict=False), *zip(missed, notes_missed, strict=False)]
+    return [(int(index), note) for index, note in pairs]
+
+
+def _images(packed: Path, maps: MapsFile) -> NDArray[Any] | None:
+    """Return the test images as the network saw them, or `None` where the packed data are not there."""
+    try:
+        images = Packed(packed).test_images(maps.disc.shape[1])
+    except (OSError, UserError):
+        return None
+    return images if len(images) == len(maps.labels) else None
+
+
+@lru_cache(maxsize=1)
+def _palette() -> Pixels:
+    from matplotlib import colormaps
+
+    return (colormaps[MAP_COLOURS](np.linspace(0, 1, 256))[:, :3] * 255).round().astype(np.uint8)
+
+
+def _coloured(final: NDArray[np.float32], peak: float) -> tuple[Pixels, Pixels]:
+    """Return a map in colours (H, W, 3), and the same fading out where it is low (H, W, 4)."""
+    level = np.clip(final / (peak or 1.0), 0, 1)
+    colours = _palette()[(level * 255).round().astype(np.uint8)]
+    alpha = (np.sqrt(level) * 255 * 0.9).round().astype(np.uint8)
+    return colours, np.dstack([colours, alpha])
+
+
+def _uri(pixels: NDArray[Any], size: int) -> str:
+    picture = Image.fromarray(np.ascontiguousarray(pixels))
+    if picture.width > size:
+        picture = picture.resize((size, round(picture.height * size / picture.width)), Image.Resampling.LANCZOS)
+    return encode(picture)
+
+
+def encode(picture: Image.Image, quality: int = 78) -> str:
+    """Return a picture as a data URI in WebP."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "WEBP", quality=quality, method=4, lossless=picture.mode == "L")
+    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def weight(galleries: Iterable[Gallery]) -> int:
+    """Return how many bytes the pictures add to the page."""
+    return sum(
+        len(example.image) + len(example.overlay) + len(example.map) + len(example.reconstruction) + len(example.truth)
+        for item in galleries
+        for example in (*item.typical, *item.failures)
+    )

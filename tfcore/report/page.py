@@ -1,0 +1,286 @@
+"""The report: one self-contained page of everything that has been measured, ``results/report/index.html``."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+from markupsafe import Markup
+from PIL import Image
+
+from tfcore.config import Settings, digest
+from tfcore.errors import UserError
+from tfcore.files import write_text
+from tfcore.published.numbers import paper, paper_names, release
+from tfcore.report.ablations import ablation_rows, change, published_change, source_of
+from tfcore.report.categories import dataset_table, further_datasets
+from tfcore.report.charts import Bar, Line, difference_chart, line_chart, sparkline, strip
+from tfcore.report.claims import claims_table
+from tfcore.report.examples import Gallery, encode, gallery, weight
+from tfcore.report.measured import AVERAGE, Measured, Source, read_metrics
+from tfcore.report.origin import duration, summarise
+from tfcore.report.page_tables import PageTable, page_table
+from tfcore.report.table import Cell, cell_text
+from tfcore.report.tables import NUMBERS, make_table
+from tfcore.runs import Run, shared_variant
+
+TEMPLATES = Path(__file__).parent / "templates"
+LIMIT = 12_000_000  # bytes of pictures: the page stays under 15 MB
+METRICS = (("image_auroc", "Det AUROC", "Image AUROC"), ("aupro", "Loc AUPRO", "AUPRO"))
+PAPER_TABLES = {"VisA": "Table 1", "MVTec AD": "Table 2"}
+
+
+def write_page(root: Path, settings: Settings, out: Path, profile: str = "slurm", examples: int = 6) -> None:
+    """Write the report page of the benchmark in the folder ``root``, which holds ``results`` and, perhaps, ``data``.
+
+    ``profile`` is the Snakemake profile named in the commands to copy; ``examples`` the pictures per category. Raises
+    `UserError` without ``results/metrics.csv``; everything else may be missing and is then left out.
+    """
+    results = root / "results"
+    rows = read_metrics(results / "metrics.csv")
+    measured = Measured(rows, settings)
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters |= {"duration": duration, "cell": cell_text, "percent": _percent}
+    context = _context(root, settings, rows, measured, out)
+    galleries = _galleries(root, settings, examples)
+    page = environment.get_template("page.html").render(
+        **context,
+        galleries=galleries,
+        profile=profile,
+        style=Markup((TEMPLATES / "style.css").read_text(encoding="utf-8")),
+        script=Markup((TEMPLATES / "page.js").read_text(encoding="utf-8")),
+    )
+    write_text(out, page)
+
+
+def _context(root: Path, settings: Settings, rows: pd.DataFrame, measured: Measured, out: Path) -> dict[str, Any]:
+    results = root / "results"
+    baseline = settings.tables.baseline
+    sources = [Source(variant) for variant in settings.selected_variants]
+    return {
+        "settings": settings,
+        "settings_json": json.dumps(settings.model_dump(mode="json", by_alias=True), indent=2, ensure_ascii=False),
+        "settings_digest": digest(settings.model_dump(mode="json", by_alias=True)),
+        "done": measured.runs(settings.run.datasets, sources),
+        "headline": _headline(measured),
+        "tables": _tables(rows, settings, measured, results),
+        "ablations": _ablation_charts(measured),
+        "sweeps": _sweeps(measured),
+        "scores": _category_scores(measured),
+        "curves": _training_curves(root, settings),
+        "claims": claims_table(rows, settings),
+        "figures": _figures(results, out),
+        "origin": summarise(results),
+        "baseline": baseline,
+        "results_link": _relative(results, out),
+    }
+
+
+def _headline(measured: Measured) -> list[dict[str, Any]]:
+    """Return one card per dataset and one for their average: measured, interval, paper, release, other variants."""
+    settings = measured.settings
+    source = Source(settings.tables.baseline)
+    cards = []
+    for dataset in [*settings.run.datasets, *([AVERAGE] if len(settings.run.datasets) > 1 else [])]:
+        numbers = []
+        for metric, name_there, title in METRICS:
+            cell = _average(measured, dataset, metric, source)
+            others = _published(settings, dataset, metric, name_there)
+            for variant in settings.tables.compare:
+                other = _average(measured, dataset, metric, Source(variant)).value
+                others += [(variant.replace("_", " "), other)] if other is not None else []
+            drawn = strip(cell.value, cell.low, cell.high, others) if cell.value is not None else Markup("")
+            numbers.append({"title": title, "cell": cell, "others": others, "strip": drawn})
+        title = "Average" if dataset == AVERAGE else settings.datasets[dataset].title
+        count = 0 if dataset == AVERAGE else len(measured.categories(dataset))
+        cards.append({"title": title, "categories": count, "numbers": numbers})
+    return cards
+
+
+def _average(measured: Measured, dataset: str, metric: str, source: Source) -> Cell:
+    return measured.overall(metric, source) if dataset == AVERAGE else measured.average(dataset, metric, source)
+
+
+def _published(settings: Settings, dataset: str, metric: str, name_there: str) -> list[tuple[str, float]]:
+    """Return the paper's and the release's averages where they are over the same categories."""
+    names = settings.run.datasets if dataset == AVERAGE else [dataset]
+    entries = [settings.datasets[name] for name in names]
+    if not all(entry.published and _same_categories(entry.published, entry.categories) for entry in entries):
+        return []
+    if dataset == AVERAGE and {entry.published for entry in entries} != set(PAPER_TABLES):
+        return []
+    there = "Average" if dataset == AVERAGE else str(entries[0].published)
+    numbers = [
+        ("paper", paper("Table 3", there, AVERAGE, "TransFusion", name_there)),
+        ("authors' release", release(there, AVERAGE, metric)),
+    ]
+    return [(name, number.value) for name, number in numbers if number is not None and number.value is not None]
+
+
+def _same_categories(published: str, categories: list[str]) -> bool:
+    return {*categories, AVERAGE} == set(paper_names(PAPER_TABLES[published], "category"))
+
+
+def _tables(rows: pd.DataFrame, settings: Settings, measured: Measured, results: Path) -> list[PageTable]:
+    timing = results / "timing.csv"
+    tables = [
+        (make_table(number, rows, settings, timing if timing.exists() else None), f"table{number}")
+        for number in NUMBERS
+    ]
+    tables += [(dataset_table(name, measured), "all_tables") for name in further_datasets(settings)]
+    return [page_table(table, command) for table, command in tables]
+
+
+def _ablation_charts(measured: Measured) -> list[dict[str, Any]]:
+    """Return a chart per dataset and metric: what each ablation changes, measured and published."""
+    settings = measured.settings
+    charts = []
+    for dataset in settings.run.datasets:
+        published, title = settings.datasets[dataset].published, settings.datasets[dataset].title
+        for metric, name_there, name in METRICS:
+            bars = [
+                Bar(
+                    row.label,
+                    change(measured, dataset, metric, source_of(row, measured)).value,
+                    published_change(published, row.published, name_there).value if published else None,
+                    group=row.group,
+                )
+                for row in ablation_rows(measured)[1:]
+            ]
+            label = f"{title}: change of {name} by each ablation, in percentage points"
+            charts.append({"title": f"{title}, {name}", "chart": difference_chart(bars, label)})
+    return [chart for chart in charts if chart["chart"]]
+
+
+def _sweeps(measured: Measured) -> list[dict[str, Any]]:
+    settings = measured.settings
+    found = []
+    for prefix, x_name, chosen, figure in (
+        ("lambda=", "λ", settings.score.lambda_, 7),
+        ("kernel=", "side of the mean filter (pixels)", float(settings.score.kernel), 8),
+    ):
+        for metric, _, name in METRICS:
+            lines = [_sweep_line(measured, dataset, metric, prefix) for dataset in settings.run.datasets]
+            label = f"{name} over {x_name}, the setting used is {chosen:g}"
+            chart = line_chart([line for line in lines if line.points], x_name, f"{name}, %", label, chosen)
+            if chart:
+                names = [line.name for line in lines if line.points]
+                found.append({"title": f"{name} over {x_name}", "chart": chart, "names": names, "figure": figure})
+    return found
+
+
+def _sweep_line(measured: Measured, dataset: str, metric: str, prefix: str) -> Line:
+    baseline = measured.settings.tables.baseline
+    points = []
+    for point in measured.points(prefix, Source(baseline)):
+        value = measured.average(dataset, metric, Source(baseline, point)).value
+        if value is not None:
+            points.append((float(point.removeprefix(prefix)), value))
+    return Line(measured.settings.datasets[dataset].title, points)
+
+
+def _category_scores(measured: Measured) -> dict[tuple[str, str], list[tuple[str, Cell]]]:
+    source = Source(measured.settings.tables.baseline)
+    return {
+        (dataset, category): [
+            (title, measured.category(dataset, category, metric, source)) for metric, _, title in METRICS
+        ]
+        for dataset in measured.settings.run.datasets
+        for category in measured.categories(dataset)
+    }
+
+
+def _galleries(root: Path, settings: Settings, count: int) -> dict[tuple[str, str], Gallery]:
+    """Return the examples of every category; fewer and smaller ones where they would not fit into the page."""
+    runs = [
+        Run(dataset, category, settings.tables.baseline, settings.run.seeds[0])
+        for dataset in settings.run.datasets
+        for category in settings.datasets[dataset].categories
+    ]
+    found: dict[tuple[str, str], Gallery] = {}
+    for number, size in ((count, 256), (min(count, 4), 192), (3, 160), (2, 128)):
+        found = {}
+        for run in runs:
+            if item := gallery(root, settings, run, number, size):
+                found[run.dataset, run.category] = item
+                if weight(found.values()) * len(runs) / len(found) > LIMIT:  # they are much alike: no need to go on
+                    break
+        else:
+            return found
+    return found
+
+
+def _training_curves(root: Path, settings: Settings) -> list[dict[str, Any]]:
+    """Return the total loss of the baseline's training, per category."""
+    curves = []
+    variant = shared_variant(settings, "train", settings.tables.baseline)
+    for dataset in settings.run.datasets:
+        for category in settings.datasets[dataset].categories:
+            run = Run(dataset, category, variant, settings.run.seeds[0])
+            values = _loss(root / run.checkpoint.with_name("log.csv"))
+            if not values:
+                continue
+            label = f"Total loss of {category} over training, from {values[0]:.3g} to {values[-1]:.3g}, logarithmic"
+            curves.append(
+                {
+                    "title": category.replace("_", " "),
+                    "dataset": settings.datasets[dataset].title,
+                    "chart": sparkline(values, label),
+                    "first": values[0],
+                    "last": values[-1],
+                }
+            )
+    return [curve for curve in curves if curve["chart"]]
+
+
+def _loss(log: Path) -> list[float]:
+    """Return at most 120 means of the total loss, in order; nothing without a log."""
+    try:
+        values = pd.read_csv(log)["total"].dropna()
+    except (OSError, KeyError, ValueError):
+        return []
+    group = max(1, -(-len(values) // 120))
+    return [float(value) for value in values.groupby([index // group for index in range(len(values))]).mean()]
+
+
+def _figures(results: Path, out: Path) -> list[dict[str, str]]:
+    """Return the figures of the results folder, re-encoded into the page; large sets are linked instead."""
+    found, total = [], 0
+    for file in sorted((results / "figures").glob("*.png")):
+        link = f"{_relative(results, out)}/figures/{file.name}"
+        source = ""
+        if total < 2_000_000:
+            source = _picture(file)
+            total += len(source)
+        title = file.stem.replace("_", " ")
+        vector = link.removesuffix(".png") + ".svg" if file.with_suffix(".svg").exists() else ""
+        found.append({"title": title[:1].upper() + title[1:], "source": source, "link": link, "vector": vector})
+    return found
+
+
+def _picture(file: Path, width: int = 1200) -> str:
+    try:
+        with Image.open(file) as picture:
+            picture.load()
+            small = picture.convert("RGB")
+    except OSError as error:
+        raise UserError(f"{file}: cannot be read as a picture; make the figures anew") from error
+    if small.width > width:
+        small = small.resize((width, round(small.height * width / small.width)), Image.Resampling.LANCZOS)
+    return encode(small, quality=70)
+
+
+def _relative(results: Path, out: Path) -> str:
+    return Path(os.path.relpath(results, out.parent)).as_posix()
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None else f"{value:.1f}"

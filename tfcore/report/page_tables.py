@@ -1,0 +1,64 @@
+"""Tables as the report page shows them: measured columns first, and what a difference may refer to."""
+
+from dataclasses import dataclass, replace
+
+from tfcore.report.table import Cell, Table
+
+
+@dataclass(frozen=True)
+class PageTable:
+    """A table on the page: how it is shown, which command makes it, and what differences may refer to."""
+
+    table: Table
+    command: str
+    spans: list[tuple[str, int]]  # groups of columns
+    by_column: bool  # methods are columns (a difference refers to a column), else rows
+    references: list[tuple[int, str]]
+    reference: int
+
+
+def page_table(table: Table, command: str) -> PageTable:
+    """Prepare a table for the page; ``command`` is the Snakemake target that makes it."""
+    by_column = table.columns[0][1] == "Category"
+    if by_column:
+        table = _measured_first(table)
+    spans: list[tuple[str, int]] = []
+    for group, _ in table.columns:
+        if spans and spans[-1][0] == group:
+            spans[-1] = (group, spans[-1][1] + 1)
+        else:
+            spans.append((group, 1))
+    references = _column_references(table) if by_column else _row_references(table)
+    reference = next((index for index, name in references if "Published: TransFusion" in name), -1)
+    if reference < 0:
+        reference = next((index for index, name in references if "TransFusion" in name), 0)
+    if len(references) < 2 or table.name == "table5":
+        references = []
+    return PageTable(table, command, spans, by_column, references, reference)
+
+
+def _measured_first(table: Table) -> Table:
+    """Put the measured columns beside the categories, the published ones after them: a screen shows the left ones."""
+    order = sorted(
+        range(len(table.columns)), key=lambda index: (table.columns[index][0] in ("Published", "Release"), index)
+    )
+    columns = [table.columns[index] for index in order]
+    return replace(table, columns=columns, rows=[[row[index] for index in order] for row in table.rows])
+
+
+def _column_references(table: Table) -> list[tuple[int, str]]:
+    found = []
+    for index, (group, name) in enumerate(table.columns):
+        cells = [row[index] for row in table.rows]
+        if any(isinstance(cell, Cell) and cell.value is not None and not cell.signed for cell in cells):
+            found.append((index, f"{group}: {name}" if group else name))
+    return found
+
+
+def _row_references(table: Table) -> list[tuple[int, str]]:
+    found = []
+    for index, row in enumerate(table.rows):
+        if any(isinstance(cell, Cell) and cell.value is not None and not cell.signed for cell in row):
+            names = [cell for cell in row if isinstance(cell, str) and cell]
+            found.append((index, ": ".join(names).capitalize()))
+    return found
