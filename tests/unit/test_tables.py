@@ -115,6 +115,9 @@ def test_several_seeds_give_mean_and_deviation(tmp_path):
     assert cell.value == pytest.approx(averages.mean())
     assert cell.spread == pytest.approx(averages.std())
     assert cell.seeds == 3
+    overall = Measured(rows, settings).overall("image_auroc", FULL)
+    totals = rows.query("dataset == 'average' and metric == 'image_auroc'")["value"] * 100
+    assert (overall.value, overall.spread) == (pytest.approx(totals.mean()), pytest.approx(totals.std()))
 
 
 def test_variants_that_share_everything_share_their_numbers(metrics, settings):

@@ -17,7 +17,7 @@ from tfcore.report.measured import AVERAGE, Measured, Source, read_metrics
 from tfcore.report.table import Cell, Table, write_table
 
 TOLERANCE = 0.5  # p.p., where no interval says how sure a number is
-ROUNDING = 0.05  # published numbers have one decimal
+ROUNDING = 0.05 + 1e-9  # published numbers have one decimal
 HELD, NOT_HELD, OPEN, UNKNOWN = "held", "not held", "not measured yet", "cells not known"
 VISA, MVTEC = PAPER_DATASETS
 

@@ -111,10 +111,13 @@ class Measured:
         values = [cell.value for cell in averages if cell.value is not None]
         if len(values) < len(datasets):
             return Cell()
-        mark = "" if all(not cell.mark for cell in averages) else " (incomplete)"
+        if any(cell.mark for cell in averages):
+            return Cell(mean(values), mark=" (incomplete)", about="incomplete")
         gathered = self._seeds(AVERAGE, AVERAGE, metric, source)
-        cell = _with_interval(mean(values), gathered)
-        return Cell(cell.value, cell.low, cell.high, mark=mark, about=mark.strip(" ()"))
+        if len(gathered) > 1:
+            per_seed = [value for value, _, _ in gathered.values()]
+            return Cell(mean(values), spread=stdev(per_seed), seeds=len(per_seed))
+        return _with_interval(mean(values), gathered)
 
     def complete(self, dataset: str, metric: str, source: Source) -> bool:
         """Return whether every category of the dataset has been measured."""

@@ -132,7 +132,7 @@ def latex(table: Table, intervals: bool = False) -> str:
             *lines,
             r"\bottomrule",
             r"\end{tabular}}",
-            rf"\par\footnotesize\raggedright{notes}",
+            rf"\par\smallskip\footnotesize\raggedright{notes}",
             r"\end{table}",
             "",
         ]

@@ -1,0 +1,110 @@
+import pytest
+from fabricated import DEMO, paper_settings, write_metrics
+
+from tfcore.report.claims import HELD, NOT_HELD, OPEN, UNKNOWN, Part, claims_table, verdict, write_claims
+from tfcore.report.measured import read_metrics
+
+PAPER_LEVEL = {"visa": 0.985, "mvtec_ad": 0.992}  # averages of the paper's headline
+
+
+@pytest.fixture
+def settings():
+    return paper_settings()
+
+
+def with_levels(metrics, levels, variant="full", metric="image_auroc", point="main"):
+    """Return a copy in which every category of a dataset has the same value, without intervals."""
+    metrics = metrics.copy()
+    metrics[["low", "high"]] = None
+    chosen = (metrics["variant"] == variant) & (metrics["metric"] == metric) & (metrics["point"] == point)
+    for dataset, level in levels.items():
+        metrics.loc[chosen & (metrics["dataset"] == dataset), "value"] = level
+    return metrics
+
+
+@pytest.fixture
+def metrics(tmp_path, settings):
+    variants = ("full", "no_positional_encoding", "steps_5", "schedule_root")
+    return read_metrics(write_metrics(tmp_path / "metrics.csv", settings, variants))
+
+
+def verdicts(metrics, settings):
+    return {row[0]: row[3] for row in claims_table(metrics, settings).rows}
+
+
+def test_headline_is_held_at_the_papers_level(metrics, settings):
+    found = verdicts(with_levels(metrics, PAPER_LEVEL), settings)
+    assert [found[name] for name in ("C01", "C04", "C05", "C06")] == [HELD] * 4
+
+
+def test_headline_is_not_held_a_point_below(metrics, settings):
+    found = verdicts(with_levels(metrics, {"visa": 0.975, "mvtec_ad": 0.992}), settings)
+    assert [found[name] for name in ("C01", "C04", "C05")] == [NOT_HELD] * 3
+
+
+def test_an_interval_decides_where_there_is_one(metrics, settings):
+    close = with_levels(metrics, {"visa": 0.983, "mvtec_ad": 0.992})
+    assert verdicts(close, settings)["C01"] == HELD  # within half a point
+    close["low"], close["high"] = close["value"] - 0.001, close["value"] + 0.001
+    assert verdicts(close, settings)["C01"] == NOT_HELD
+
+
+@pytest.mark.parametrize(("visa", "expected"), [(0.985 - 0.014, HELD), (0.985 + 0.014, NOT_HELD), (0.985, NOT_HELD)])
+def test_stated_differences(metrics, settings, visa, expected):
+    levels = with_levels(metrics, PAPER_LEVEL)
+    levels = with_levels(levels, {"visa": visa, "mvtec_ad": 0.992 - 0.019}, "no_positional_encoding")
+    assert verdicts(levels, settings)["C08"] == expected
+
+
+def test_what_is_incomplete_is_not_measured_yet(tmp_path, settings):
+    file = write_metrics(tmp_path / "metrics.csv", settings, skip=("pcb4", "grid"))
+    found = verdicts(read_metrics(file), settings)
+    open_ids = {name for name in found if name not in ("C03", "C07", "C23", "C24", "C25")}
+    assert {found[name] for name in open_ids} == {OPEN}
+
+
+def test_lowest_categories(metrics, settings):
+    levels = with_levels(metrics, {"visa": 0.95, "mvtec_ad": 0.95}, metric="aupro")
+    aupro = levels["metric"] == "aupro"
+    levels.loc[aupro & levels["category"].isin(["fryum", "cashew", "transistor", "cable"]), "value"] = 0.85
+    assert verdicts(levels, settings)["C20"] == HELD
+    levels.loc[aupro & (levels["category"] == "pcb1"), "value"] = 0.80
+    assert verdicts(levels, settings)["C20"] == NOT_HELD
+
+
+def test_sweeps(tmp_path, settings):
+    points = ("main", "lambda=0.5", "lambda=0.9", "lambda=0.95", "lambda=1.0", "kernel=1", "kernel=7", "kernel=21")
+    levels = read_metrics(write_metrics(tmp_path / "metrics.csv", settings, points=points))
+    values = {"lambda=0.5": 0.9, "lambda=0.9": 0.98, "lambda=0.95": 0.981, "lambda=1.0": 0.97, "kernel=1": 0.97}
+    for point, value in (values | {"kernel=7": 0.98}).items():
+        levels = with_levels(levels, {"visa": value, "mvtec_ad": value}, point=point)
+    levels = with_levels(levels, {"visa": 0.9, "mvtec_ad": 0.979}, point="kernel=21")
+    assert verdicts(levels, settings)["C22"] == HELD
+    assert (
+        verdicts(with_levels(levels, {"visa": 0.99, "mvtec_ad": 0.99}, point="lambda=1.0"), settings)["C22"] == NOT_HELD
+    )
+
+
+def test_claims_about_the_printed_tables_alone(metrics, settings):
+    found = verdicts(metrics, settings)
+    assert (found["C23"], found["C24"], found["C03"], found["C25"]) == (HELD, HELD, UNKNOWN, UNKNOWN)
+
+
+def test_other_datasets_say_nothing_about_the_paper(tmp_path):
+    settings = paper_settings(tmp_path, DEMO)
+    found = verdicts(read_metrics(write_metrics(tmp_path / "metrics.csv", settings)), settings)
+    assert set(found.values()) == {OPEN, UNKNOWN, HELD}
+    assert {name for name, each in found.items() if each == HELD} == {"C23", "C24"}
+
+
+def test_one_part_that_is_not_held_decides():
+    assert verdict([Part("a", True), Part("b", False), Part("c")]) == NOT_HELD
+    assert verdict([Part("a", True), Part("b")]) == OPEN
+    assert verdict([Part("a", True), Part("b", True)]) == HELD
+
+
+def test_claims_are_written(tmp_path, settings):
+    file = write_metrics(tmp_path / "metrics.csv", settings)
+    names = {path.name for path in write_claims(file, settings, tmp_path / "tables")}
+    assert {"claims.md", "claims.tex", "claims.csv"} <= names
+    assert (tmp_path / "tables/claims.csv").read_text().count("\n") == 27
