@@ -31,7 +31,7 @@ def anomaly_gallery(packed: Path, textures: Path, settings: dict[str, Any], out:
     opaque = compose(batch.normal, batch.anomaly, batch.mask, torch.ones(len(batch.t)))
     panels = [to_pixels(opaque), mask_pixels(batch.mask), mask_pixels(batch.previous_mask)]
     title = f"{data.dataset} {data.category}: synthetic anomaly, its mask, the simulated previous mask"
-    draw_sheet(np.concatenate(panels, axis=2), 4, title, out)
+    draw_sheet(side_by_side(*panels), 4, title, out)
 
 
 def foreground_gallery(packed: Path, out: Path) -> None:
@@ -41,7 +41,7 @@ def foreground_gallery(packed: Path, out: Path) -> None:
     images, masks = data.train_images()[rows], data.foregrounds()[rows, :, :, None]
     faded = np.where(masks > 0, images, 230 + images // 10).astype(np.uint8)
     title = f"{data.dataset} {data.category}: training image, and its foreground (background faded)"
-    draw_sheet(np.concatenate([images, faded], axis=2), 4, title, out)
+    draw_sheet(side_by_side(images, faded), 4, title, out)
 
 
 def sample_batch(data: Packed, textures: Path, stage: TrainingSettings, seed: int) -> Batch:
@@ -51,7 +51,7 @@ def sample_batch(data: Packed, textures: Path, stage: TrainingSettings, seed: in
     return make_batch(
         torch.from_numpy(data.train_images(stage.crop)[rows]),
         torch.from_numpy(data.foregrounds(stage.crop)[rows]),
-        torch.from_numpy(np.load(textures / "images.npy", mmap_mode="r")[:]),
+        torch.from_numpy(np.load(textures / "images.npy")),
         stage.model_copy(update={"anomalies": options}),
         torch.Generator().manual_seed(seed),
     )
@@ -71,6 +71,13 @@ def to_pixels(images: torch.Tensor) -> Pixels:
 def mask_pixels(masks: torch.Tensor) -> Pixels:
     """Turn masks (B, 1, H, W) in {0, 1} into white on black, uint8 (B, H, W, 3)."""
     return to_pixels((masks * 2 - 1).expand(-1, 3, -1, -1))
+
+
+def side_by_side(*panels: Pixels) -> Pixels:
+    """Join panels (N, H, W, 3) into strips with a white gap."""
+    gap = np.full((*panels[0].shape[:2], max(2, panels[0].shape[2] // 40), 3), 255, np.uint8)
+    parts = [part for panel in panels for part in (gap, panel)][1:]
+    return np.concatenate(parts, axis=2)
 
 
 def draw_sheet(strips: Pixels, columns: int, title: str, out: Path) -> None:

@@ -1,0 +1,19 @@
+"""Small settings for tests of the method."""
+
+from typing import Any
+
+from tfcore.config import ModelSettings, RunSettings, Settings, TextureSettings, TrainingSettings
+from tfcore.runs import stage_settings
+
+TINY = ModelSettings(width=8, multipliers=[1, 2], blocks=1, attention_levels=1, groups=8)
+
+
+def training_settings(protocol: str = "paper", **sections: dict[str, Any]) -> TrainingSettings:
+    """Settings of training for a tiny network; ``sections`` change single keys."""
+    settings = Settings(
+        protocol=protocol, run=RunSettings(datasets=[]), datasets={}, textures=TextureSettings(), model=TINY
+    )
+    values = stage_settings(settings, "train")
+    for section, changes in sections.items():
+        values[section] |= changes
+    return TrainingSettings.model_validate(values)
