@@ -32,9 +32,12 @@ rule all_tables:
         rules.checkpoints.input,
         rules.tables.input,
         rules.figures.input,
+        rules.report.output,
 
 
 rule ablations:
     """Table 4 and the sweeps over λ and filter size."""
     input:
         rules.table4.input,
+        "results/figures/lambda_sweep.png",
+        "results/figures/kernel_sweep.png",

@@ -95,7 +95,8 @@ def _canonical(text: str) -> dict[str, dict[str, str]]:
     settings = Settings.model_validate_json(text)
     first: dict[tuple[str, str], str] = {}
     canonical: dict[str, dict[str, str]] = {}
-    for variant in settings.variants:
+    # The baseline comes first: a new variant, wherever it is written, never takes the baseline's results over.
+    for variant in dict.fromkeys([settings.tables.baseline, *settings.variants]):
         train = digest(stage_settings(settings, "train", variant))
         infer = digest([train, stage_settings(settings, "infer", variant)])
         canonical[variant] = {
@@ -106,8 +107,9 @@ def _canonical(text: str) -> dict[str, dict[str, str]]:
 
 
 def shared_variant(settings: Settings, stage: Literal["train", "infer"], variant: str) -> str:
-    """Return the first variant whose settings of ``stage`` (and before) are the same: they share one result.
+    """Return the baseline, or else the first variant, whose settings of ``stage`` (and before) are the same.
 
-    ``steps_20: {diffusion.steps: 20}`` is ``full`` under another name, and is neither trained nor inferred twice.
+    They share one result: ``steps_20: {diffusion.steps: 20}`` is ``full`` under another name, and is neither trained
+    nor inferred twice.
     """
     return _canonical(settings.model_dump_json(by_alias=True))[variant][stage]

@@ -3,9 +3,13 @@
 
 import json
 import os
+import re
 import sys
 from dataclasses import replace
 from functools import cache
+
+from snakemake.common.configfile import load_configfile
+from snakemake.utils import update_config
 
 from tfcore.config import Settings, digest, parse_settings
 from tfcore.current import is_current
@@ -29,8 +33,12 @@ def located(local):
 
 def checked_settings():
     """Validate params.yaml and its overlays; one line and exit code 2 when something is wrong, and nothing starts."""
+    files = list(reversed(workflow.configfiles))
+    values = {}
+    for layer in [*map(load_configfile, files), config]:  # from params.yaml on, so that its order of variants stays
+        update_config(values, layer)
     try:
-        settings = parse_settings(config, " + ".join(str(file) for file in workflow.configfiles))
+        settings = parse_settings(values, " + ".join(str(file) for file in files))
     except SettingsError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
@@ -77,6 +85,7 @@ STAGES = {
 TRAINED_AS = {variant: shared_variant(SETTINGS, "train", variant) for variant in SETTINGS.variants}
 INFERRED_AS = {variant: shared_variant(SETTINGS, "infer", variant) for variant in SETTINGS.variants}
 BASELINE = SETTINGS.tables.baseline
+SHOWN = Run(*CATEGORIES[0], TRAINED_AS[BASELINE], SEEDS[0])  # the run of Table 5 and of the reverse process
 
 
 wildcard_constraints:

@@ -45,6 +45,8 @@ rule fetch_dataset:
         "logs/fetch_dataset/{dataset}.log",
     benchmark:
         "logs/benchmarks/fetch_dataset/{dataset}.tsv"
+    wildcard_constraints:
+        dataset=r"(?!textures\.json)[^/]+",
     shell:
         r"""
         python -m tfcore fetch --dataset {wildcards.dataset:q} --params {PARAMS:q} 2>&1 | tee {log:q}

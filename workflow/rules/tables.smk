@@ -53,7 +53,8 @@ rule make_table:
 rule time_inference:
     """Seconds per image on this device, over numbers of timesteps and batch sizes (Table 5)."""
     input:
-        model=ancient(per_run(f"results/checkpoints/{RUN}/model.safetensors", [TRAINED_AS[BASELINE]])[0]),
+        model=ancient(str(SHOWN.checkpoint)),
+        record=str(SHOWN.checkpoint.with_name("run.json")),
     output:
         "results/timing.csv",
     log:
