@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from tfcore.config import HardwareSettings, ModelSettings
@@ -175,8 +176,12 @@ def check_scale(operations: float, hardware: HardwareSettings, device: torch.dev
 
 
 def to_device(module: nn.Module, device: torch.device) -> nn.Module:
-    """Move a network to the device, channels last where that is faster."""
-    return module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    """Move a network to the device, channels last where that is faster: where there are matrix units for bfloat16.
+
+    On a CPU without them the channels-last kernels were the slower ones (docs/performance.md).
+    """
+    layout = torch.channels_last if has_bfloat16(device) else torch.contiguous_format
+    return module.to(device=device, memory_format=layout)  # type: ignore[call-overload, no-any-return]
 
 
 def can_compile(device: torch.device) -> bool:
@@ -229,6 +234,10 @@ def explained(what: str) -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise UserError(f"{what}: the disk is full; free some space and run again") from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise UserError(f"{what}: cannot write {error.filename}: {error.strerror}") from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EFBIG):
+            raise UserError(f"{what}: cannot write {error.filename or 'a file'}: {error.strerror}") from error
         raise
+    except SafetensorError as error:
+        if "No space left" in str(error) or "os error 122" in str(error):
+            raise UserError(f"{what}: the disk is full; free some space and run again") from error
+        raise UserError(f"{what}: cannot write: {error}") from error

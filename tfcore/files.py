@@ -72,3 +72,19 @@ def sha256_of(path: Path | str) -> str:
     """Return the sha256 of a file as 64 hexadecimal digits."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def order_header(path: Path | str) -> None:
+    """Sort the metadata in the header of a safetensors file in place, so that equal content gives equal bytes.
+
+    The library writes them in random order. The format: 8 bytes length, JSON padded with spaces, then the tensors.
+    """
+    with Path(path).open("r+b") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(size))
+        header["__metadata__"] = dict(sorted(header.get("__metadata__", {}).items()))
+        text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+        if len(text) > size:
+            raise ValueError(f"{path}: the header cannot be rewritten in its place")
+        file.seek(8)
+        file.write(text.ljust(size))

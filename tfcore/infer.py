@@ -16,7 +16,7 @@ from tfcore.config import DiffusionSettings, HardwareSettings, InferSettings, Tr
 from tfcore.data.packed import Packed
 from tfcore.device import autocast, explained, peak_memory, precision_name, prepare, reproducible, to_device
 from tfcore.errors import UserError
-from tfcore.files import replacing, sha256_of
+from tfcore.files import order_header, replacing, sha256_of
 from tfcore.model.checkpoint import load_checkpoint
 from tfcore.model.diffusion import Reverse, Step, reverse_process
 from tfcore.provenance import device_name, finish_record, start_record
@@ -84,6 +84,7 @@ def infer(
         path = out / "maps.safetensors"
         with replacing(path) as temporary:
             save_file(maps, temporary, metadata=header)
+            order_header(temporary)
         finish_record(
             record,
             out / "run.json",
@@ -170,3 +171,4 @@ def trace(checkpoint: Path, packed: Path, index: int | None, out: Path, hardware
         header = {"run": json.dumps(model.run), "file": data.files[row], "defect": data.defects[row]}
         with replacing(out) as temporary:
             save_file({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, temporary, metadata=header)
+            order_header(temporary)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from tfcore.config import ModelSettings
 from tfcore.errors import UserError
-from tfcore.files import replacing
+from tfcore.files import order_header, replacing
 from tfcore.model.unet import UNet
 
 FORMAT = "tfcore-1"
@@ -30,6 +30,7 @@ def save_checkpoint(path: Path | str, network: nn.Module, run: dict[str, Any], s
     header["weights_sha256"] = weights_sha256(state, header)
     with replacing(path) as temporary:
         save_file(state, temporary, metadata=header)
+        order_header(temporary)
 
 
 def load_checkpoint(

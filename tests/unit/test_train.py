@@ -1,0 +1,192 @@
+import csv
+import errno
+import os
+import signal
+
+import pytest
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+import tfcore.train
+from tests.unit.tiny_training import CPU, RUN, TRAIN, make_packed, settings_of
+from tfcore.config import HardwareSettings, TrainingSettings
+from tfcore.device import check_scale
+from tfcore.errors import UserError
+from tfcore.files import read_json
+from tfcore.resume import InterruptedTraining
+from tfcore.runs import Run
+from tfcore.train import Training, TrainingData, new_network, train, training_operations
+
+
+@pytest.fixture
+def folders(tmp_path):
+    packed, textures = make_packed(tmp_path)
+    return packed, textures, tmp_path
+
+
+def run_training(folders, name="a", run=RUN, hardware=CPU, **sections):
+    packed, textures, base = folders
+    out = base / name
+    train(run, settings_of(**sections), packed, textures, out, base / f"work-{name}", hardware)
+    return out
+
+
+def rows_of(out):
+    with (out / "log.csv").open() as file:
+        return [{k: v for k, v in row.items() if k != "images_per_second"} for row in csv.DictReader(file)]
+
+
+def at_step(monkeypatch, number, action):
+    """Call ``action`` on the loss terms of one step."""
+    original = Training.step
+
+    def step(self, index):
+        terms = original(self, index)
+        return action(terms) if index == number else terms
+
+    monkeypatch.setattr(Training, "step", step)
+
+
+def test_same_seed_same_bits_and_another_seed_other_weights(folders):
+    first = (run_training(folders, "a") / "model.safetensors").read_bytes()
+    assert (run_training(folders, "b") / "model.safetensors").read_bytes() == first
+    other = load_file(run_training(folders, "c", run=Run("toy", "disc", seed=1)) / "model.safetensors")
+    weights = load_file(folders[2] / "a/model.safetensors")
+    assert not torch.equal(weights["stem.weight"], other["stem.weight"])
+
+
+def test_training_learns_and_leaves_its_record(folders):
+    out = run_training(folders, train={"epochs": 12, "learning_rate": 3e-3})
+    rows = rows_of(out)
+    assert [int(row["step"]) for row in rows] == [4 * i for i in range(1, 10)]
+    assert [int(row["epoch"]) for row in rows][-1] == 12
+    assert float(rows[-1]["total"]) < 0.9 * float(rows[0]["total"])
+    parts = sum(float(rows[0][name]) for name in ("mask", "anomaly", "normal", "consistency"))
+    assert parts == pytest.approx(float(rows[0]["total"]), rel=1e-4)
+    record = read_json(out / "run.json")
+    assert record["steps"] == 36 and record["precision"] == "float32" and record["parameters"] > 0
+    assert not (folders[2] / "work-a").exists()
+
+
+def test_zero_epochs_save_the_seeded_untrained_network(folders):
+    out = run_training(folders, train={"epochs": 0})
+    weights = load_file(out / "model.safetensors")
+    expected = new_network(TrainingSettings.model_validate(settings_of()), 0).state_dict()
+    assert all(torch.equal(weights[name], value) for name, value in expected.items())
+    assert rows_of(out) == []
+
+
+def test_making_a_network_leaves_the_global_generator_alone():
+    before = torch.get_rng_state()
+    new_network(TrainingSettings.model_validate(settings_of()), 0)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_every_image_is_seen_once_per_epoch_in_another_order(folders):
+    packed, textures, _ = folders
+    settings = TrainingSettings.model_validate(settings_of())
+    training = Training(0, settings, TrainingData.load(packed, textures, 12, torch.device("cpu")), CPU)
+    epochs = [[training.indices(3 * epoch + i) for i in range(3)] for epoch in range(2)]
+    assert [len(batch) for batch in epochs[0]] == [4, 4, 2]
+    assert all(sorted(torch.cat(epoch).tolist()) == list(range(TRAIN)) for epoch in epochs)
+    assert torch.cat(epochs[0]).tolist() != torch.cat(epochs[1]).tolist()
+
+
+@pytest.mark.parametrize(("schedule", "expected"), [("step", [1e-3] * 6 + [1e-4] * 9), ("one_cycle", None)])
+def test_learning_rate_schedules(folders, monkeypatch, schedule, expected):
+    packed, textures, _ = folders
+    chosen = settings_of(train={"schedule": schedule, "drop_epoch": 2})
+    data = TrainingData.load(packed, textures, 12, torch.device("cpu"))
+    training = Training(0, TrainingSettings.model_validate(chosen), data, CPU)
+    rates = []
+    for number in range(training.steps):
+        rates.append(training.learning_rate)
+        training.step(number)
+    if expected:
+        assert rates == pytest.approx(expected)
+    else:
+        assert max(rates) <= 1e-3 and rates[4] > 20 * rates[0] and rates[-1] < rates[0]
+
+
+def test_kept_epochs_are_the_weights_of_a_shorter_training(folders):
+    long = run_training(folders, "long", train={"epochs": 5, "keep_epochs": [2]})
+    short = run_training(folders, "short", train={"epochs": 2})
+    kept, expected = load_file(long / "epoch2.safetensors"), load_file(short / "model.safetensors")
+    assert all(torch.equal(kept[name], expected[name]) for name in expected)
+
+
+def test_an_epoch_that_is_never_reached_is_refused(folders):
+    with pytest.raises(UserError, match="keep_epochs: epoch 9 is not within 1 … 5"):
+        run_training(folders, train={"keep_epochs": [9]})
+
+
+def test_a_signal_saves_the_state_and_the_same_call_ends_with_the_same_bits(folders, monkeypatch):
+    whole = run_training(folders, "whole", train={"keep_epochs": [1, 4]})
+    for number in (0, 5, 9):  # within a row of the log, and on its border
+        with monkeypatch.context() as patch:
+            at_step(patch, number, lambda terms: (os.kill(os.getpid(), signal.SIGTERM), terms)[1])
+            with pytest.raises(InterruptedTraining, match=f"SIGTERM after step {number + 1} of 15") as stopped:
+                run_training(folders, "cut", train={"keep_epochs": [1, 4]})
+            assert stopped.value.exit_code == 75
+        assert not (folders[2] / "cut/model.safetensors").exists()
+    cut = run_training(folders, "cut", train={"keep_epochs": [1, 4]})
+    for name in ("model.safetensors", "epoch1.safetensors", "epoch4.safetensors"):
+        assert (cut / name).read_bytes() == (whole / name).read_bytes()
+    assert rows_of(cut) == rows_of(whole)
+    assert read_json(cut / "run.json")["resumed_after_step"] == 10
+
+
+def test_signal_handlers_are_restored(folders):
+    before = signal.getsignal(signal.SIGTERM)
+    run_training(folders, train={"epochs": 1})
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_loss_that_is_not_finite_names_step_terms_and_rate(folders, monkeypatch):
+    hardware = CPU.model_copy(update={"save_minutes": 1e-9, "log_every": 4})
+    at_step(monkeypatch, 6, lambda terms: terms * float("nan"))
+    with pytest.raises(UserError, match=r"step 7 is not finite \(mask nan, .*; learning rate 0.001\)"):
+        run_training(folders, hardware=hardware)
+    states = sorted(path.name for path in (folders[2] / "work-a").glob("state-*"))
+    assert states[-1] == "state-000000006.pt"  # the last good one stays
+    assert not (folders[2] / "a").exists()
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "the disk is full"),
+        (SafetensorError("I/O error: No space left on device (os error 28)"), "the disk is full"),
+        (PermissionError(errno.EACCES, "Permission denied", "results"), "cannot write results: Permission denied"),
+        (torch.OutOfMemoryError("CUDA out of memory"), "out of memory; lower"),
+    ],
+)
+def test_faults_become_one_line(folders, monkeypatch, fault, message):
+    def fail(*_):
+        raise fault
+
+    monkeypatch.setattr(tfcore.train, "save_checkpoint", fail)
+    with pytest.raises(UserError, match=message) as error:
+        run_training(folders, train={"epochs": 1})
+    assert "\n" not in str(error.value) and "toy/disc" in str(error.value)
+
+
+def test_an_output_folder_below_a_file_is_one_line(folders):
+    (folders[2] / "file").write_text("")
+    with pytest.raises(UserError, match="cannot write"):
+        run_training(folders, "file/below", train={"epochs": 0})
+
+
+def test_paper_scale_without_a_gpu_is_refused_and_can_be_insisted_on():
+    settings = TrainingSettings.model_validate(
+        settings_of(data={"resize": 256, "crop": 224}, model={"width": 64, "multipliers": [1, 2, 2, 2], "blocks": 2})
+    )
+    settings = settings.model_copy(update={"train": settings.train.model_copy(update={"epochs": 1500})})
+    operations = training_operations(settings, 250)
+    assert 2e17 < operations < 5e17
+    cpu = torch.device("cpu")
+    with pytest.raises(UserError, match=r"make demo.*hardware\.device: cpu"):
+        check_scale(operations, HardwareSettings(), cpu)
+    check_scale(operations, HardwareSettings(device="cpu"), cpu)
+    check_scale(1e14, HardwareSettings(), cpu)
