@@ -115,3 +115,10 @@ def test_a_cell_filled_in_wrongly_is_refused_in_one_line(tmp_path, new, message)
         paper_tables(file)
     assert str(file) in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_the_documentation_counts_the_unknown_cells():
+    rows = paper_tables()
+    unknown = (rows["certainty"] == "unknown").sum()
+    page = (numbers.FOLDER.parents[1] / "docs/tables.md").read_text(encoding="utf-8")
+    assert f"{unknown} of {len(rows)} cells are unknown" in page
