@@ -2,19 +2,18 @@
 
 import numpy as np
 import pytest
-from sklearn.metrics import average_precision_score, roc_auc_score
 from test_aupro import some_masks
 
 from tfcore.metrics.aupro import aupro, pixel_ap_of, pixel_auroc_of
-from tfcore.metrics.auroc import f1_max
+from tfcore.metrics.auroc import image_values, weighted_metrics
 from tfcore.metrics.intervals import (
     area_to_limit,
     interval,
     mean_interval,
     over_seeds,
     pixel_grid,
-    resample_image_metrics,
-    resample_pixel_metrics,
+    resample_aupro,
+    resample_roc_and_ap,
     resampled_counts,
 )
 from tfcore.metrics.pixels import collect
@@ -35,13 +34,11 @@ def test_image_metrics_equal_scoring_the_drawn_images(decimals):
     rng = np.random.default_rng(0)
     scores = np.round(rng.random(20) + 0.3 * LABELS, decimals).astype(np.float32)
     counts = resampled_counts(LABELS, 30)
-    resampled = resample_image_metrics(scores, LABELS, counts)
+    resampled = weighted_metrics(scores, LABELS, counts)
     for row, count in enumerate(counts):
         drawn = np.repeat(np.arange(20), count.astype(int))
-        assert resampled["image_auroc"][row] == pytest.approx(roc_auc_score(LABELS[drawn], scores[drawn]), abs=1e-12)
-        expected = average_precision_score(LABELS[drawn], scores[drawn])
-        assert resampled["image_ap"][row] == pytest.approx(expected, abs=1e-12)
-        assert resampled["f1_max"][row] == pytest.approx(f1_max(scores[drawn], LABELS[drawn])[0], abs=1e-12)
+        for name, value in image_values(scores[drawn], LABELS[drawn]).items():
+            assert resampled[name][row] == pytest.approx(value, abs=1e-12)
 
 
 @pytest.mark.parametrize("tail", [1, 8])
@@ -52,21 +49,35 @@ def test_pixel_metrics_near_scoring_the_drawn_images(tail):
     maps = np.exp(tail * (rng.standard_normal(masks.shape) + 1.2 * masks)).astype(np.float32)
     counts = np.vstack([np.ones(12), resampled_counts(labels, 10)])
     grid = pixel_grid(maps, masks, collect(maps, masks))
-    resampled = resample_pixel_metrics(grid, counts, 0.3)
+    on_regions = resample_aupro(grid, counts, 0.3)
+    auroc, ap = resample_roc_and_ap(grid, counts)
     for row, count in enumerate(counts):
         drawn = np.repeat(np.arange(12), count.astype(int))
         pixels = collect(maps[drawn], masks[drawn])
-        assert resampled["aupro"][row] == pytest.approx(aupro(maps[drawn], masks[drawn]), abs=1e-3)
-        assert resampled["pixel_auroc"][row] == pytest.approx(pixel_auroc_of(pixels), abs=1e-3)
-        assert resampled["pixel_ap"][row] == pytest.approx(pixel_ap_of(pixels), abs=1e-2)
+        assert on_regions[row] == pytest.approx(aupro(maps[drawn], masks[drawn]), abs=2e-3)
+        assert auroc[row] == pytest.approx(pixel_auroc_of(pixels), abs=1e-3)
+        assert ap[row] == pytest.approx(pixel_ap_of(pixels), abs=2e-2)
 
 
 def test_grid_is_exact_on_few_distinct_scores():
     rng = np.random.default_rng(2)
     masks = some_masks(rng)
     maps = rng.integers(0, 6, masks.shape).astype(np.uint8)
-    resampled = resample_pixel_metrics(pixel_grid(maps, masks, collect(maps, masks)), np.ones((1, len(maps))), 0.3)
-    assert resampled["aupro"][0] == pytest.approx(aupro(maps, masks), abs=1e-12)
+    grid = pixel_grid(maps, masks, collect(maps, masks))
+    for limit in (0.05, 0.3, 1.0):
+        exact = aupro(maps, masks, limit)
+        assert resample_aupro(grid, np.ones((1, len(maps))), limit)[0] == pytest.approx(exact, abs=1e-12)
+
+
+def test_resamples_without_a_region_are_left_out():
+    rng = np.random.default_rng(3)
+    masks = some_masks(rng)
+    maps = rng.random(masks.shape)
+    grid = pixel_grid(maps, masks, collect(maps, masks))
+    counts = np.ones((3, len(maps)))
+    counts[1, grid.regions > 0] = 0
+    assert resample_aupro(grid, counts, 0.3).size == 2
+    assert [values.size for values in resample_roc_and_ap(grid, counts)] == [2, 2]
 
 
 def test_area_ends_on_a_straight_line_at_the_limit():
@@ -83,7 +94,7 @@ def test_interval_covers_a_known_error():
     inside = 0
     for _ in range(100):
         scores = rng.standard_normal(160) + labels
-        low, high = interval(resample_image_metrics(scores, labels, counts)["image_auroc"], 0.95)
+        low, high = interval(weighted_metrics(scores, labels, counts)["image_auroc"], 0.95)
         inside += low <= 0.7602 <= high
     assert 87 <= inside <= 99
 

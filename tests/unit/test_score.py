@@ -15,7 +15,7 @@ from tfcore.metrics.aupro import aupro
 from tfcore.metrics.auroc import image_auroc
 from tfcore.metrics.maps import final_maps, image_scores
 from tfcore.metrics.rows import COLUMNS
-from tfcore.metrics.score import score_maps, score_run
+from tfcore.metrics.score import Bootstrap, score_maps, score_run
 from tfcore.runs import Run
 
 SCORE = {
@@ -96,7 +96,7 @@ def test_contradicting_labels_are_refused():
     maps = np.random.default_rng(0).random((4, 5, 5))
     with pytest.raises(UserError, match="image 3 is labelled normal"):
         score_maps(maps, masks, np.array([0, 0, 1, 0]))
-    hidden = score_maps(maps, masks, np.array([0, 1, 1, 1]), resamples=0)  # a defect outside the crop
+    hidden = score_maps(maps, masks, np.array([0, 1, 1, 1]), bootstrap=Bootstrap(0))  # a defect outside the crop
     assert len(hidden) == 6
 
 

@@ -2,10 +2,9 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score
 
 from tfcore.errors import UserError
-from tfcore.metrics.pixels import Array
+from tfcore.metrics.pixels import Array, Floats
 
 
 def checked_labels(labels: Array) -> NDArray[np.uint8]:
@@ -34,25 +33,54 @@ def checked_scores(scores: Array, labels: Array) -> tuple[Array, NDArray[np.uint
     return scores, labels
 
 
-def image_auroc(scores: Array, labels: Array) -> float:
-    """Return the area under the ROC curve of image scores (N), in [0, 1]; ties count half."""
-    scores, labels = checked_scores(scores, labels)
-    return float(roc_auc_score(labels, scores))
+def counted(scores: Array, labels: Array, counts: Floats) -> tuple[Array, Floats, Floats]:
+    """Count images at every distinct score, from the highest down, image i counted ``counts[r, i]`` times.
+
+    Returns the distinct scores (T), and the anomalous and the normal images (R, T) that score at least as much.
+    """
+    order = np.argsort(-scores.astype(np.float64), kind="stable")
+    starts = np.flatnonzero(np.append(True, np.diff(scores[order]) != 0))  # first image of each distinct score
+    anomalous = labels[order].astype(np.float64)
+    hits = np.add.reduceat(counts[:, order] * anomalous, starts, axis=1).cumsum(axis=1)
+    alarms = np.add.reduceat(counts[:, order] * (1 - anomalous), starts, axis=1).cumsum(axis=1)
+    return scores[order][starts], hits, alarms
 
 
-def image_ap(scores: Array, labels: Array) -> float:
-    """Return the average precision of image scores (N), in [0, 1]."""
-    scores, labels = checked_scores(scores, labels)
-    return float(average_precision_score(labels, scores))
+def weighted_metrics(scores: Array, labels: Array, counts: Floats) -> dict[str, Floats]:
+    """Return image_auroc, image_ap and f1_max (R each) with image i counted ``counts[r, i]`` times; ties count half."""
+    _, hits, alarms = counted(scores, labels, counts)
+    positives, negatives = hits[:, -1:], alarms[:, -1:]
+    new_hits, new_alarms = np.diff(hits, prepend=0), np.diff(alarms, prepend=0)
+    beaten = (new_hits * (alarms - new_alarms / 2)).sum(axis=1)  # pairs in which the normal image scores higher
+    precision = hits / np.maximum(hits + alarms, 1)
+    return {
+        "image_auroc": 1 - beaten / (positives * negatives)[:, 0],
+        "image_ap": (new_hits * precision).sum(axis=1) / positives[:, 0],
+        "f1_max": (2 * hits / (positives + hits + alarms)).max(axis=1),
+    }
 
 
-def f1_max(scores: Array, labels: Array) -> tuple[float, float]:
-    """Return the largest F1 over all thresholds, in [0, 1], and the lowest score that it calls anomalous.
+def image_values(scores: Array, labels: Array) -> dict[str, float]:
+    """Return image_auroc, image_ap (average precision) and f1_max of image scores (N), all in [0, 1].
 
-    The threshold is chosen on the test labels: an upper bound for reporting, never a working point.
+    Equal to scikit-learn's. f1_max is the largest F1 over all thresholds: it uses the test labels.
     """
     scores, labels = checked_scores(scores, labels)
-    precision, recall, thresholds = precision_recall_curve(labels, scores)
-    f1 = 2 * precision * recall / np.maximum(precision + recall, np.finfo(float).tiny)
-    best = int(np.argmax(f1[:-1]))  # the last point has no threshold
-    return float(f1[best]), float(thresholds[best])
+    return {
+        name: float(value[0]) for name, value in weighted_metrics(scores, labels, np.ones((1, labels.size))).items()
+    }
+
+
+def image_auroc(scores: Array, labels: Array) -> float:
+    """Return the area under the ROC curve of image scores (N), in [0, 1]; ties count half."""
+    return image_values(scores, labels)["image_auroc"]
+
+
+def f1_threshold(scores: Array, labels: Array) -> float:
+    """Return the lowest score called anomalous where F1 is largest.
+
+    It is chosen on the test labels: an upper bound for reporting, never a working point.
+    """
+    scores, labels = checked_scores(scores, labels)
+    thresholds, hits, alarms = counted(scores, labels, np.ones((1, labels.size)))
+    return float(thresholds[np.argmax(2 * hits / (hits[:, -1:] + hits + alarms))])

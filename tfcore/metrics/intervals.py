@@ -1,12 +1,13 @@
 """Bootstrap intervals: stratified over images for a category, over categories for means.
 
 One matrix of resampled counts (resamples, N) serves every metric: row r says how often image i was drawn. Image metrics
-are recomputed exactly from sorted scores. Pixel metrics come from each image's counts on one shared grid of thresholds:
-a resample is a weighted sum of images, one matrix product for all.
+are recomputed exactly (`tfcore.metrics.auroc.weighted_metrics`). Pixel metrics come from each image's counts on one
+shared grid of thresholds: a resample is a weighted sum of images, one matrix product for all.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -14,17 +15,24 @@ from numpy.typing import NDArray
 
 from tfcore.metrics.pixels import Array, Floats, Pixels, checked, images_of
 
-CHUNK = 250  # resamples at once: bounds the memory at any number of them
+CHUNK = 64  # resamples at once: what they need stays in the processor's cache
 FEWEST_CATEGORIES = 3  # the bootstrap over one or two values says nothing
 
 
 def resampled_counts(labels: Array, resamples: int, seed: int = 0) -> Floats:
-    """Draw images with replacement within normal and within anomalous ones; return counts (resamples, N)."""
+    """Draw images with replacement within normal and within anomalous ones; return counts (resamples, N), read-only."""
+    return _drawn(np.asarray(labels, dtype=np.uint8).tobytes(), resamples, seed)
+
+
+@lru_cache(maxsize=2)  # all metrics and sweep points of a run share one draw
+def _drawn(labels: bytes, resamples: int, seed: int) -> Floats:
+    strata = np.frombuffer(labels, dtype=np.uint8)
     generator = np.random.default_rng(seed)
-    counts = np.zeros((resamples, labels.size))
+    counts = np.zeros((resamples, strata.size))
     for value in (0, 1):
-        members = np.flatnonzero(labels == value)
+        members = np.flatnonzero(strata == value)
         counts[:, members] = generator.multinomial(members.size, np.full(members.size, 1 / members.size), resamples)
+    counts.setflags(write=False)
     return counts
 
 
@@ -33,24 +41,6 @@ def interval(values: Floats, confidence: float) -> tuple[float, float]:
     tail = (1 - confidence) / 2
     low, high = np.quantile(values, (tail, 1 - tail))
     return float(low), float(high)
-
-
-def resample_image_metrics(scores: Array, labels: Array, counts: Floats) -> dict[str, Floats]:
-    """Return image_auroc, image_ap and f1_max of every resample, exactly, ties counted half."""
-    order = np.argsort(-scores.astype(np.float64), kind="stable")
-    starts = np.flatnonzero(np.append(True, np.diff(scores[order]) != 0))  # first image of each distinct score
-    positive = np.add.reduceat(counts[:, order] * labels[order], starts, axis=1)
-    negative = np.add.reduceat(counts[:, order] * (1 - labels[order].astype(float)), starts, axis=1)
-    hits, alarms = positive.cumsum(axis=1), negative.cumsum(axis=1)
-    positives, negatives = hits[:, -1:], alarms[:, -1:]
-    auroc = 1 - (positive * (alarms - negative / 2)).sum(axis=1) / (positives * negatives)[:, 0]
-    precision = hits / np.maximum(hits + alarms, 1)
-    f1 = 2 * hits / (positives + hits + alarms)
-    return {
-        "image_auroc": auroc,
-        "image_ap": (positive * precision).sum(axis=1) / positives[:, 0],
-        "f1_max": f1.max(axis=1),
-    }
 
 
 @dataclass(frozen=True)
@@ -67,7 +57,7 @@ class PixelGrid:
     regions: Floats
 
 
-def pixel_grid(maps: Array, masks: Array, pixels: Pixels, points: int = 400) -> PixelGrid:
+def pixel_grid(maps: Array, masks: Array, pixels: Pixels, points: int = 200) -> PixelGrid:
     """Count pixels of each image on a grid of about 3 x ``points`` scores shared by all images.
 
     The grid is dense where the curves bend: in equal steps of FPR, in equal ratios near FPR 0, and in equal steps of
@@ -105,30 +95,41 @@ def _counts_not_below(ascending: Array, thresholds: Array) -> NDArray[np.int64]:
     return np.append(0, counts)
 
 
-def resample_pixel_metrics(grid: PixelGrid, counts: Floats, fpr_limit: float) -> dict[str, Floats]:
-    """Return aupro, pixel_auroc and pixel_ap of every resample, on the grid.
+def resample_aupro(grid: PixelGrid, counts: Floats, fpr_limit: float) -> Floats:
+    """Return AUPRO of every resample, on the grid.
 
-    A resample without any region, possible where few images have one, is left out of all three.
+    A resample without any region, possible where few images have one, is left out.
     """
-    parts = [
-        _pixel_metrics_on_grid(grid, counts[start : start + CHUNK], fpr_limit) for start in range(0, len(counts), CHUNK)
-    ]
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-
-def _pixel_metrics_on_grid(grid: PixelGrid, counts: Floats, fpr_limit: float) -> dict[str, Floats]:
     counts = counts[counts @ grid.regions > 0]
-    alarms, hits = counts @ grid.alarms, counts @ grid.hits
-    fpr, tpr = alarms / alarms[:, -1:], hits / hits[:, -1:]
-    pro = counts @ grid.overlap / (counts @ grid.regions)[:, None]
-    precision = hits / np.maximum(alarms + hits, 1)
-    precision[:, 0] = precision[:, 1]  # above all scores nothing is called anomalous
-    middle = (precision[:, 1:] + precision[:, :-1]) / 2
-    return {
-        "aupro": area_to_limit(fpr, pro, fpr_limit) / fpr_limit,
-        "pixel_auroc": area_to_limit(fpr, tpr, 1.0),
-        "pixel_ap": (np.diff(tpr) * middle).sum(axis=1),
-    }
+    columns = _columns_to(grid, fpr_limit)
+    alarms, overlap = grid.alarms[:, columns], grid.overlap[:, columns]
+    areas = np.empty(len(counts))
+    for start in range(0, len(counts), CHUNK):
+        chunk = counts[start : start + CHUNK]
+        fpr = chunk @ alarms / (chunk @ grid.alarms[:, -1:])
+        areas[start : start + CHUNK] = area_to_limit(fpr, chunk @ overlap, fpr_limit)
+    return areas / (counts @ grid.regions * fpr_limit)
+
+
+def _columns_to(grid: PixelGrid, fpr_limit: float) -> slice:
+    """Return the thresholds at which at least one image, hence perhaps a resample, is not beyond the limit."""
+    lowest = (grid.alarms / np.maximum(grid.alarms[:, -1:], 1)).min(axis=0)
+    return slice(0, min(int(np.searchsorted(lowest, fpr_limit)) + 1, lowest.size))
+
+
+def resample_roc_and_ap(grid: PixelGrid, counts: Floats) -> tuple[Floats, Floats]:
+    """Return pixel AUROC and pixel average precision of every resample with an anomalous pixel, on the grid."""
+    counts = counts[counts @ grid.regions > 0]
+    auroc, ap = np.empty((2, len(counts)))
+    for start in range(0, len(counts), CHUNK):
+        chunk = counts[start : start + CHUNK]
+        alarms, hits = chunk @ grid.alarms, chunk @ grid.hits
+        precision = hits / np.maximum(alarms + hits, 1)
+        precision[:, 0] = precision[:, 1]  # above all scores nothing is called anomalous
+        tpr = hits / hits[:, -1:]
+        auroc[start : start + CHUNK] = np.trapezoid(tpr, alarms / alarms[:, -1:])
+        ap[start : start + CHUNK] = np.trapezoid(precision, tpr)
+    return auroc, ap
 
 
 def area_to_limit(x: Floats, y: Floats, limit: float) -> Floats:
@@ -157,8 +158,3 @@ def over_seeds(values: Sequence[float]) -> dict[str, Any]:
     """Return mean, sd (sample standard deviation, None for one seed) and n of a metric over seeds."""
     spread = float(np.std(values, ddof=1)) if len(values) > 1 else None
     return {"mean": float(np.mean(values)), "sd": spread, "n": len(values)}
-
-
-def all_intervals(resampled: Mapping[str, Floats], confidence: float) -> dict[str, tuple[float, float]]:
-    """Return the interval of each metric."""
-    return {name: interval(values, confidence) for name, values in resampled.items()}

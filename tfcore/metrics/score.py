@@ -1,6 +1,7 @@
 """Scores of one run: final maps, all metrics at once, their intervals, one small CSV."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -8,44 +9,36 @@ import numpy as np
 
 from tfcore.errors import UserError
 from tfcore.metrics.aupro import aupro_of, check_limit, pixel_ap_of, pixel_auroc_of
-from tfcore.metrics.auroc import checked_labels, checked_scores, f1_max, image_ap, image_auroc
-from tfcore.metrics.intervals import (
-    all_intervals,
-    pixel_grid,
-    resample_image_metrics,
-    resample_pixel_metrics,
-    resampled_counts,
-)
+from tfcore.metrics.auroc import checked_labels, checked_scores, image_values, weighted_metrics
+from tfcore.metrics.intervals import interval, pixel_grid, resample_aupro, resample_roc_and_ap, resampled_counts
 from tfcore.metrics.maps import MapsFile, final_maps, image_scores, read_maps
 from tfcore.metrics.pixels import Array, checked, collect
 from tfcore.metrics.rows import Metric, identity, write_rows
 from tfcore.runs import Run
 
 
-def image_metrics(
-    scores: Array, labels: Array, resamples: int = 2000, confidence: float = 0.95, seed: int = 0
-) -> list[Metric]:
+@dataclass(frozen=True)
+class Bootstrap:
+    """How intervals are made: number of resamples (0 = none), coverage, seed."""
+
+    resamples: int = 2000
+    confidence: float = 0.95
+    seed: int = 0
+
+
+def image_metrics(scores: Array, labels: Array, bootstrap: Bootstrap) -> list[Metric]:
     """Score images: image_auroc, image_ap and f1_max, with bootstrap intervals."""
     scores, labels = checked_scores(scores, labels)
-    values = {
-        "image_auroc": image_auroc(scores, labels),
-        "image_ap": image_ap(scores, labels),
-        "f1_max": f1_max(scores, labels)[0],
-    }
-    if not resamples:
-        return _with_intervals(values, {})
-    counts = resampled_counts(labels, resamples, seed)
-    return _with_intervals(values, all_intervals(resample_image_metrics(scores, labels, counts), confidence))
+    values = image_values(scores, labels)
+    if not bootstrap.resamples:
+        return [Metric(name, value) for name, value in values.items()]
+    counts = resampled_counts(labels, bootstrap.resamples, bootstrap.seed)
+    resampled = weighted_metrics(scores, labels, counts)
+    return [Metric(name, value, *interval(resampled[name], bootstrap.confidence)) for name, value in values.items()]
 
 
 def pixel_metrics(
-    maps: Array,
-    masks: Array,
-    labels: Array,
-    fpr_limit: float = 0.3,
-    resamples: int = 2000,
-    confidence: float = 0.95,
-    seed: int = 0,
+    maps: Array, masks: Array, labels: Array, fpr_limit: float, bootstrap: Bootstrap, aupro_only: bool = False
 ) -> list[Metric]:
     """Score final maps (N, H, W) against masks: aupro, pixel_auroc and pixel_ap, with bootstrap intervals.
 
@@ -53,16 +46,20 @@ def pixel_metrics(
     """
     check_limit(fpr_limit)
     pixels = collect(maps, masks)
-    values = {
-        "aupro": aupro_of(pixels, fpr_limit),
-        "pixel_auroc": pixel_auroc_of(pixels),
-        "pixel_ap": pixel_ap_of(pixels),
-    }
-    if not resamples:
-        return _with_intervals(values, {})
-    counts = resampled_counts(labels, resamples, seed)
-    resampled = resample_pixel_metrics(pixel_grid(maps, masks, pixels), counts, fpr_limit)
-    return _with_intervals(values, all_intervals(resampled, confidence))
+    values = {"aupro": aupro_of(pixels, fpr_limit)}
+    if not aupro_only:
+        values |= {"pixel_auroc": pixel_auroc_of(pixels), "pixel_ap": pixel_ap_of(pixels)}
+    if not bootstrap.resamples:
+        return [Metric(name, value) for name, value in values.items()]
+    counts = resampled_counts(labels, bootstrap.resamples, bootstrap.seed)
+    grid = pixel_grid(maps, masks, pixels)
+    resampled = [resample_aupro(grid, counts, fpr_limit)]
+    if not aupro_only:
+        resampled += resample_roc_and_ap(grid, counts)
+    return [
+        Metric(name, value, *interval(drawn, bootstrap.confidence))
+        for (name, value), drawn in zip(values.items(), resampled, strict=True)
+    ]
 
 
 def score_maps(
@@ -71,14 +68,14 @@ def score_maps(
     labels: Array | None = None,
     scores: Array | None = None,
     fpr_limit: float = 0.3,
-    resamples: int = 2000,
-    confidence: float = 0.95,
-    seed: int = 0,
+    bootstrap: Bootstrap = Bootstrap(),
+    aupro_only: bool = False,
 ) -> list[Metric]:
     """Score any method's final maps (N, H, W) against masks (N, H, W): every metric, values in [0, 1].
 
     ``labels`` (N) default to "has an anomalous pixel", image ``scores`` (N) to the maximum of each map. An image
     labelled normal whose mask has anomalous pixels is refused; the reverse is allowed (a defect outside the crop).
+    ``aupro_only`` leaves the other pixel metrics out.
     """
     maps, masks = checked(maps, masks)
     has_region = np.asarray(masks.any(axis=(1, 2)))
@@ -90,8 +87,8 @@ def score_maps(
     if contradiction.size:
         raise UserError(f"image {contradiction[0]} is labelled normal, but its mask has anomalous pixels")
     # Pixels first: a map with a NaN is named as such before its image score is.
-    on_pixels = pixel_metrics(maps, masks, labels, fpr_limit, resamples, confidence, seed)
-    return image_metrics(scores, labels, resamples, confidence, seed) + on_pixels
+    on_pixels = pixel_metrics(maps, masks, labels, fpr_limit, bootstrap, aupro_only)
+    return image_metrics(scores, labels, bootstrap) + on_pixels
 
 
 def score_run(
@@ -113,20 +110,10 @@ def score_run(
     write_rows(out_csv, [(point, metric) for metric in metrics], identity(source, run))
 
 
-def score_named(source: MapsFile, final: Array, score: Mapping[str, Any]) -> list[Metric]:
+def score_named(source: MapsFile, final: Array, score: Mapping[str, Any], aupro_only: bool = False) -> list[Metric]:
     """Score final maps made from ``source``; an error names its file."""
+    bootstrap = Bootstrap(score["resamples"], score["confidence"])
     try:
-        return score_maps(
-            final,
-            source.masks,
-            source.labels,
-            fpr_limit=score["fpr_limit"],
-            resamples=score["resamples"],
-            confidence=score["confidence"],
-        )
+        return score_maps(final, source.masks, source.labels, None, score["fpr_limit"], bootstrap, aupro_only)
     except UserError as error:
         raise UserError(f"{source.path}: {error}") from error
-
-
-def _with_intervals(values: Mapping[str, float], intervals: Mapping[str, Sequence[float]]) -> list[Metric]:
-    return [Metric(name, value, *intervals.get(name, (None, None))) for name, value in values.items()]

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from tfcore.errors import UserError
-from tfcore.metrics.auroc import f1_max
+from tfcore.metrics.auroc import f1_threshold
 from tfcore.metrics.maps import image_scores
 from tfcore.metrics.pixels import Array
-from tfcore.metrics.score import score_maps
+from tfcore.metrics.score import Bootstrap, score_maps
 
 
 def score_files(
@@ -31,9 +31,9 @@ def score_files(
     own_maps, own_masks = _load(maps), _load(masks)
     own_labels = None if labels is None else _load(labels)
     own_scores = None if scores is None else _load(scores)
-    metrics = score_maps(own_maps, own_masks, own_labels, own_scores, fpr_limit, resamples, confidence)
+    metrics = score_maps(own_maps, own_masks, own_labels, own_scores, fpr_limit, Bootstrap(resamples, confidence))
     image_labels = (own_masks != 0).any(axis=(1, 2)) if own_labels is None else own_labels
-    threshold = f1_max(image_scores(own_maps) if own_scores is None else own_scores, image_labels)[1]
+    threshold = f1_threshold(image_scores(own_maps) if own_scores is None else own_scores, image_labels)
     report: dict[str, Any] = {
         "images": len(own_maps),
         "anomalous_images": int(np.count_nonzero(image_labels)),

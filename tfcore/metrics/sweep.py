@@ -1,10 +1,9 @@
 """Sweeps of one run: λ, kernel and mask kind, scored from the same maps; nothing is inferred or trained again."""
 
+import csv
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-import pandas as pd
 
 from tfcore.files import replacing
 from tfcore.metrics.auroc import image_auroc
@@ -28,7 +27,7 @@ def sweep_run(maps_file: Path | str, settings: Mapping[str, Any], out_csv: Path 
     rows = [
         (point, metric)
         for point, final in _points(source, score, settings["sweeps"])
-        for metric in score_named(source, final, score)
+        for metric in score_named(source, final, score, aupro_only=True)
         if metric.name in SWEPT
     ]
     write_rows(out_csv, rows, identity(source, run))
@@ -57,5 +56,7 @@ def grid_run(
             for kernel, on_kernel in zip(kernels, scores, strict=True)
             for lambda_, on_point in zip(lambdas, on_kernel, strict=True)
         ]
-    with replacing(out_csv) as temporary:
-        pd.DataFrame(rows).to_csv(temporary, index=False)
+    with replacing(out_csv) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, ("run_id", "lambda", "kernel", "image_auroc"), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
