@@ -1,0 +1,197 @@
+"""Commands in README and docs exist, with these options; marked ones are run; examples of settings are valid."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+import yaml
+
+from tfcore.config import load_settings
+
+ROOT = Path(__file__).parents[2]
+PAGES = [page for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))] if page.exists()]
+OTHERS = {"cd", "git", "pip", "source", "sudo", "apt-get", "export", "python3", "sbatch", "squeue", "tar", "ls", "head"}
+OTHERS |= {"sinfo", "scancel", "rsync", "ssh", "cat", "mkdocs", "pytest", "nvidia-smi", "watch", "tail", "echo", "cp"}
+
+
+def blocks(page: Path, language: str) -> list[tuple[str, str]]:
+    """Return (marker, text) of the fenced blocks in a language; a marker is the HTML comment right above."""
+    text = page.read_text(encoding="utf-8")
+    pattern = rf"(?:<!-- ([^>]*) -->\n)?^```{language}[^\n]*\n(.*?)^```"
+    return [(match[1] or "", match[2]) for match in re.finditer(pattern, text, re.S | re.M)]
+
+
+def commands(text: str) -> list[list[str]]:
+    """Return the words of each command in a block, without comments, variables and redirections."""
+    found = []
+    for line in text.replace("\\\n", " ").splitlines():
+        if line.strip() and not line.lstrip().startswith("#"):
+            words = shlex.split(line, comments=True)
+            while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
+                words = words[1:]
+            for part in split(words):
+                found.append(part)
+    return found
+
+
+def split(words: list[str]) -> list[list[str]]:
+    parts: list[list[str]] = [[]]
+    for word in words:
+        if word in ("&&", "|", ";"):
+            parts.append([])
+        elif word in (">", ">>", "2>&1"):
+            break
+        else:
+            parts[-1].append(word)
+    return [part for part in parts if part]
+
+
+COMMANDS = [
+    pytest.param(words, id=f"{page.name}: {' '.join(words)[:70]}")
+    for page in PAGES
+    for _, text in blocks(page, "(?:bash|sh|console)")
+    for words in commands(text)
+]
+
+
+@pytest.fixture(scope="session")
+def rules() -> set[str]:
+    files = [ROOT / "Snakefile", *(ROOT / "workflow" / "rules").glob("*.smk")]
+    return {name for file in files for name in re.findall(r"^\s*rule (\w+):", file.read_text(), re.M)}
+
+
+@pytest.fixture(scope="session")
+def make_targets() -> set[str]:
+    file = ROOT / "Makefile"
+    return set(re.findall(r"^([\w.-]+):", file.read_text(), re.M)) if file.exists() else set()
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_command_exists_with_its_options(words, rules, make_targets):
+    words = words[1:] if words[0] == "time" else words
+    name = Path(words[0]).name
+    if words[0].startswith("-"):
+        pytest.fail(f"a continued line is not part of a command: {words}")
+    if name in ("python", "python3") and words[1:3] == ["-m", "tfcore"]:
+        check_tfcore(words[3:])
+    elif name == "snakemake":
+        check_snakemake(words[1:], rules)
+    elif name == "make":
+        for target in (word for word in words[1:] if "=" not in word and not word.startswith("-")):
+            assert target in make_targets, f"make {target}: no such target"
+    elif name == "dvc":
+        check_dvc(words[1:])
+    else:
+        assert name in OTHERS | {"python"}, f"{name}: not known here; is the command right?"
+
+
+def check_tfcore(words: list[str]) -> None:
+    import tfcore.cli
+    from tfcore.cli import data, method, page, plan, report, score  # noqa: F401
+
+    for module in (ROOT / "tfcore" / "cli").glob("*.py"):
+        __import__(f"tfcore.cli.{module.stem}".removesuffix(".__init__"))
+    group = typer.main.get_command(tfcore.cli.app)
+    if words[0] in ("--help", "-h"):
+        return
+    assert words[0] in group.commands, f"tfcore {words[0]}: no such command"
+    if "--help" not in words:
+        group.commands[words[0]].make_context(words[0], list(words[1:]))
+
+
+def check_snakemake(words: list[str], rules: set[str]) -> None:
+    from snakemake.cli import get_argument_parser
+
+    parser = get_argument_parser()
+    options = [action.option_strings for action in parser._actions]
+    known = {option for strings in options for option in strings}
+    plugin = [word for word in words if word.startswith("--slurm-")]
+    for word in words:
+        if word.startswith("--") and word != "--" and word not in plugin:
+            assert word.split("=")[0] in known, f"snakemake {word}: no such option"
+    parsed, _ = parser.parse_known_args([word for word in words if word not in plugin])
+    for target in parsed.targets:
+        assert target in rules or "/" in target or "." in target, f"snakemake {target}: no such rule"
+
+
+def check_dvc(words: list[str]) -> None:
+    from dvc.cli.parser import get_main_parser
+
+    get_main_parser().parse_args(words)
+
+
+RUN = [
+    pytest.param(text, id=f"{page.name} {number}")
+    for page in PAGES
+    for number, (marker, text) in enumerate(blocks(page, "bash"))
+    if marker == "run"
+]
+
+
+@pytest.mark.parametrize("text", RUN)
+def test_marked_block_runs(text, tmp_path: Path):
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    script = ["bash", "-euo", "pipefail", "-c", text]
+    result = subprocess.run(
+        script, cwd=tmp_path, env=os.environ | {"PATH": path}, capture_output=True, text=True, timeout=120
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.strip()
+
+
+SETTINGS = [
+    pytest.param(text, id=f"{page.name} {number}")
+    for page in PAGES
+    for number, (_, text) in enumerate(blocks(page, "yaml"))
+    if set(yaml.safe_load(text) or {}) & {"run", "datasets", "variants", "train", "sweeps", "score", "hardware"}
+]
+
+
+@pytest.mark.parametrize("text", SETTINGS)
+def test_settings_in_the_docs_are_valid(text, tmp_path: Path):
+    overlay = tmp_path / "mine.yaml"
+    overlay.write_text(text, encoding="utf-8")
+    load_settings(ROOT / "params.yaml", overlay)
+
+
+def test_every_page_is_in_the_contents():
+    contents = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    missing = [page.name for page in (ROOT / "docs").glob("*.md") if f": {page.name}" not in contents]
+    assert not missing, f"mkdocs.yml: not in nav: {missing}"
+
+
+def test_messages_of_the_troubleshooting_page_are_in_the_program():
+    sources = [file for folder in ("tfcore", "workflow") for file in (ROOT / folder).rglob("*") if file.is_file()]
+    text = " ".join(
+        re.sub(r'"\s*\n\s*f?"', "", file.read_text(encoding="utf-8"))
+        for file in sources
+        if file.suffix in (".py", ".smk")
+    )
+    page = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+    messages = re.findall(r"^### `(.+)`$", page, re.M)
+    assert len(messages) > 10
+    for message in messages:
+        for part in message.split(" … "):
+            assert part in text, f"no message of the program says: {part}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_between_pages_lead_somewhere(page: Path):
+    text = page.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text):
+        if not re.match(r"[a-z]+:", target):
+            assert (page.parent / target).exists(), f"{page.name}: {target} does not exist"
+
+
+def test_documentation_builds_strictly(tmp_path: Path):
+    pytest.importorskip("mkdocs")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
+    environment = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
+    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "WARNING" not in result.stderr
