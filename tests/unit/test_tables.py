@@ -4,7 +4,7 @@ import shutil
 import subprocess
 
 import pytest
-from fabricated import DEMO, paper_settings, write_metrics
+from fabricated import DEMO, ROOT, paper_settings, write_metrics
 
 from tfcore.errors import UserError
 from tfcore.report.ablations import change, published_change
@@ -394,3 +394,26 @@ def test_latex_compiles(all_files, tmp_path):
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert result.returncode == 0, result.stdout[-2000:]
     assert (tmp_path / "all.pdf").stat().st_size > 10_000
+
+
+def test_the_commands_write_what_they_say(tmp_path, settings, monkeypatch):
+    from typer.testing import CliRunner
+
+    from tfcore.cli import app, report  # noqa: F401  (registers the commands)
+
+    write_metrics(tmp_path / "metrics.csv", settings, points=("main", "lambda=0.5", "lambda=1.0"))
+    params = ["--params", str(ROOT / "params.yaml"), "--metrics", "metrics.csv"]
+    monkeypatch.chdir(tmp_path)
+    shown = CliRunner().invoke(app, ["tables", "--number", "3", "--show", *params])
+    assert shown.exit_code == 0, shown.output
+    assert shown.output.count("| measured") == 1
+    assert {path.name for path in (tmp_path / "results/tables").iterdir()} == {
+        f"table3{ending}" for ending in (".md", ".tex", ".csv", "_intervals.md", "_intervals.tex")
+    }
+    assert CliRunner().invoke(app, ["claims", *params]).exit_code == 0
+    assert (tmp_path / "results/tables/claims.csv").exists()
+    assert CliRunner().invoke(app, ["figure", "lambda_sweep", *params]).exit_code == 0
+    assert (tmp_path / "results/figures/lambda_sweep.png").exists()
+    refused = CliRunner().invoke(app, ["figure", "losses", *params])
+    assert isinstance(refused.exception, UserError)
+    assert "--dataset" in str(refused.exception)

@@ -2,7 +2,7 @@
 
 from tfcore.config import Settings
 from tfcore.published.numbers import paper, paper_names, release
-from tfcore.report.cells import difference, interval_notes_for, notes_for, published_cell, runs_note
+from tfcore.report.cells import RELEASE_NOTE, difference, interval_notes_for, notes_for, published_cell, runs_note
 from tfcore.report.measured import AVERAGE, Measured, Source
 from tfcore.report.table import Cell, Table, ranked
 
@@ -66,7 +66,8 @@ def category_table(number: int, measured: Measured) -> Table:
             against = [cells[-1], released[0]] if comparable else [Cell(), Cell()]
             differences = [difference(found[0], other) for other in against]
         rows.append([category, *ranked(cells), *released, *ranked(found), *differences])
-    notes = [*notes_for(rows), *_category_notes(measured, dataset, sources)]
+    release_notes = [RELEASE_NOTE] if from_paper and metric == "aupro" else []
+    notes = [*notes_for(rows), *release_notes, *_category_notes(measured, dataset, sources)]
     rules = [len(rows) - 1]
     return Table(f"table{number}", f"{caption}: {title}", columns, rows, notes, rules, interval_notes_for(rows))
 

@@ -14,6 +14,10 @@ RANK_NOTE = (
     "First, second, third are bold, underlined, in italics: among the published or among the measured numbers, "
     "never across. Nothing is marked where one of the numbers is not known."
 )
+RELEASE_NOTE = (
+    "Release: the authors' checkpoints by their own evaluation; its ground truth is resized by another rule "
+    "(score.mask_rule: antialiased), which moves AUPRO."
+)
 INTERVAL_NOTE = (
     "In brackets the bootstrap interval (settings: score.confidence); inside, outside: whether the published value "
     "lies in it."

@@ -99,6 +99,7 @@ def loss_figure(dataset: str, settings: Settings, out: Path) -> None:
     for axes in panels[len(entry.categories) :]:
         axes.set_axis_off()
     handles, labels = next((each for axes in panels if (each := axes.get_legend_handles_labels())[0]), ([], []))
+    figure.supxlabel("epoch", fontsize=8)
     figure.legend(handles, labels, loc="outside lower center", ncols=len(TERMS), fontsize=8)
     save(figure, out)
     columns_out = ["category", "step", "epoch", *TERMS]

@@ -117,7 +117,7 @@ def _sheet(tiles: Sequence[Tile], columns: Sequence[str], out: Path) -> None:
             _draw(axes, _panel(tile, name), scale, tile.final if name == "overlay" else None)
             if row == 0:
                 axes.set_title(name, fontsize=8)
-        label = f"{tile.run.category}\n{tile.defect}\n{tile.score:.3f}"
+        label = f"{tile.run.category}\n{tile.defect}\nscore {tile.score:.3f}"
         grid[row, first].set_ylabel(label, fontsize=7, rotation=0, ha="right", va="center")
     if tiles:
         colours = ScalarMappable(scale, MAP_COLOURS)
@@ -161,8 +161,7 @@ def _draw(axes: Axes, panel: Panel | None, scale: Normalize, overlay: Panel | No
     else:
         axes.imshow(panel)
     if panel is not None and overlay is not None:
-        level = np.clip(scale(overlay), 0, 1)
-        axes.imshow(overlay, cmap=MAP_COLOURS, norm=scale, alpha=0.8 * np.sqrt(level))
+        axes.imshow(overlay, cmap=MAP_COLOURS, norm=scale, alpha=0.9 * np.clip(scale(overlay), 0, 1))
 
 
 def _row_labels(grid: NDArray[Any], labels: Sequence[str]) -> None:

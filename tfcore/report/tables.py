@@ -11,6 +11,7 @@ from tfcore.report.ablations import ablation_table
 from tfcore.report.categories import BY_CATEGORY, BY_EPOCH, category_table, dataset_table, epoch_table, further_datasets
 from tfcore.report.cells import (
     PAPER_DATASETS,
+    RELEASE_NOTE,
     difference,
     interval_notes_for,
     notes_for,
@@ -73,7 +74,8 @@ def overview_table(measured: Measured) -> Table:
         *_, ours, released = published_rows
         rules.append(len(rows))
         rows += [_difference_row(measured_rows[0], there, groups) for there in (ours, released)]
-    notes = [*notes_for(rows), runs_note(*measured.runs(settings.run.datasets, [source for _, source in sources]))]
+    runs = measured.runs(settings.run.datasets, [source for _, source in sources])
+    notes = [*notes_for(rows), *([RELEASE_NOTE] if published_rows else []), runs_note(*runs)]
     title = "Anomaly detection (image AUROC, %) and localisation (AUPRO, %)"
     return Table("table3", title, columns, rows, notes, rules, interval_notes_for(rows))
 
