@@ -406,7 +406,7 @@ def test_the_commands_write_what_they_say(tmp_path, settings, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shown = CliRunner().invoke(app, ["tables", "--number", "3", "--show", *params])
     assert shown.exit_code == 0, shown.output
-    assert shown.output.count("| measured") == 1
+    assert shown.output.count("| measured  ") == 1
     assert {path.name for path in (tmp_path / "results/tables").iterdir()} == {
         f"table3{ending}" for ending in (".md", ".tex", ".csv", "_intervals.md", "_intervals.tex")
     }
