@@ -78,8 +78,8 @@ def autocontrast(images: Tensor, generator: torch.Generator) -> Tensor:
 
 def equalize(images: Tensor, generator: torch.Generator) -> Tensor:
     """Spread each channel's histogram evenly."""
-    values = images.flatten(2)
-    rank = torch.searchsorted(values.sort(dim=2).values, values, right=True)
+    values = images.flatten(2).contiguous()
+    rank = torch.searchsorted(values.sort(dim=2).values.contiguous(), values, right=True)
     return (255.0 * rank / values.shape[2]).view_as(images)
 
 
