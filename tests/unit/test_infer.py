@@ -1,0 +1,157 @@
+import csv
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import load_file
+
+from tests.unit.tiny_training import BAD, CPU, GOOD, RUN, SIZE, make_packed, settings_of
+from tfcore.config import TrainingSettings
+from tfcore.data.packed import Packed
+from tfcore.errors import UserError
+from tfcore.files import read_json, sha256_of
+from tfcore.infer import infer, trace
+from tfcore.metrics.maps import final_maps, read_maps
+from tfcore.model.checkpoint import save_checkpoint
+from tfcore.model.diffusion import betas, reverse_step
+from tfcore.predict import predict
+from tfcore.runs import Run
+from tfcore.timing import time_inference
+from tfcore.train import new_network, run_names
+
+CROP, COUNT = SIZE - 4, GOOD + BAD
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A packed category and an untrained checkpoint: inference does not care."""
+    base = tmp_path_factory.mktemp("infer")
+    packed, _ = make_packed(base)
+    settings = settings_of()
+    checkpoint = base / "model.safetensors"
+    save_checkpoint(checkpoint, new_network(TrainingSettings.model_validate(settings), 3), run_names(RUN), settings)
+    return packed, checkpoint, base
+
+
+def run_inference(trained, name, infer_batch=32, run=None):
+    packed, checkpoint, base = trained
+    hardware = CPU.model_copy(update={"infer_batch": infer_batch})
+    infer(checkpoint, packed, base / name, settings_of("infer"), hardware, run)
+    return base / name / "maps.safetensors"
+
+
+def test_the_maps_file_is_what_scoring_reads(trained):
+    path = run_inference(trained, "maps")
+    maps = load_file(path)
+    for name in ("disc", "recon", "last"):
+        assert maps[name].shape == (COUNT, CROP, CROP) and maps[name].dtype == torch.float32
+        assert maps[name].min() >= 0 and maps[name].max() <= 1
+    assert maps["label"].tolist() == [0] * GOOD + [1] * BAD
+    with safe_open(path, "pt") as file:
+        header = file.metadata()
+    assert json.loads(header["run"])["category"] == "disc" and header["checkpoint_sha256"] == sha256_of(trained[1])
+    assert json.loads(header["files"]) == Packed(trained[0]).files and json.loads(header["defects"])[-1] == "stain"
+    assert read_maps(path, "nearest").disc.shape == (COUNT, CROP, CROP)
+    record = read_json(path.with_name("run.json"))
+    assert record["maps_sha256"] == sha256_of(path) and record["images"] == COUNT
+
+
+def test_both_ground_truths_are_cropped_as_the_images(trained):
+    maps = load_file(run_inference(trained, "truth"))
+    for rule in ("nearest", "antialiased"):
+        expected = np.load(trained[0] / f"masks_{rule}.npy")[:, 2:-2, 2:-2]
+        assert np.array_equal(maps[f"mask_{rule}"], expected)
+    assert not np.array_equal(maps["mask_nearest"], maps["mask_antialiased"])
+
+
+def test_recon_is_the_squared_error_of_the_reconstruction(trained):
+    maps = load_file(run_inference(trained, "recon"))
+    images = Packed(trained[0]).test_images(CROP).astype(np.float32) / 255
+    expected = ((maps["reconstruction"].numpy() / 255 - images) ** 2).mean(axis=-1)
+    assert np.allclose(maps["recon"], expected, atol=5e-3)  # the reconstruction is kept in 8 bits
+
+
+@pytest.mark.parametrize("infer_batch", [1, 2, 3])
+def test_a_map_does_not_depend_on_its_batch(trained, infer_batch):
+    whole, parts = load_file(run_inference(trained, "whole")), load_file(run_inference(trained, "parts", infer_batch))
+    assert torch.allclose(whole["disc"], parts["disc"], atol=1e-5)
+
+
+def test_equal_weights_and_images_give_equal_maps(trained):
+    first, second = load_file(run_inference(trained, "first")), load_file(run_inference(trained, "second"))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_maps_of_another_variant_carry_its_name(trained):
+    path = run_inference(trained, "variant", run=Run("toy", "disc", "slow"))
+    assert read_json(path.with_name("run.json"))["run_id"] == "toy/disc/slow/seed0"
+    assert read_maps(path, "nearest").header["run"]["variant"] == "slow"
+
+
+def test_a_damaged_or_missing_checkpoint_is_one_line(trained):
+    packed, checkpoint, base = trained
+    broken = base / "broken.safetensors"
+    broken.write_bytes(checkpoint.read_bytes()[:-200])
+    for path in (broken, base / "none.safetensors"):
+        with pytest.raises(UserError, match=path.name):
+            infer(path, packed, base / "out", settings_of("infer"), CPU)
+    assert not (base / "out").exists()
+
+
+def test_the_trace_obeys_the_reverse_step(trained):
+    packed, checkpoint, base = trained
+    trace(checkpoint, packed, None, base / "trace.safetensors", CPU)
+    kept = load_file(base / "trace.safetensors")
+    assert kept["t"].tolist() == [4, 3, 2, 1] and kept["x_t"].shape == (4, 3, CROP, CROP)
+    assert kept["ground_truth"].any()  # the first anomalous image
+    table = betas(4, "linear", dtype=torch.float32)
+    following = reverse_step(
+        kept["x_t"], kept["t"], kept["mask"][:, None], kept["anomaly"], kept["normal"], table, "epsilon"
+    )
+    assert torch.allclose(following[:-1], kept["x_t"][1:], atol=1e-6)
+    assert torch.allclose(following[-1], kept["x_0"], atol=1e-6)
+
+
+def test_a_row_that_is_not_there_is_refused(trained):
+    with pytest.raises(UserError, match="--index: 5 is not within the 5 test images"):
+        trace(trained[1], trained[0], COUNT, trained[2] / "none.safetensors", CPU)
+
+
+def test_pictures_of_any_kind_are_scored_as_inference_does(trained):
+    packed, checkpoint, base = trained
+    pictures = base / "pictures"
+    (pictures / "wide").mkdir(parents=True)
+    noise = np.random.default_rng(0).integers(0, 256, (40, 60, 4), dtype=np.uint8)
+    Image.fromarray(noise).save(pictures / "alpha.png")
+    Image.fromarray(noise[..., 0]).save(pictures / "wide/grey.jpg")
+    Image.fromarray(noise[..., 0].astype(np.uint16) * 257).save(pictures / "deep.png")
+    Image.fromarray(Packed(packed).test_images()[0]).save(pictures / "first.png")
+    scores = predict(checkpoint, [pictures], base / "predicted", CPU)
+    assert sorted(scores) == ["alpha", "deep", "first", "wide/grey"]
+    written = np.asarray(Image.open(base / "predicted/wide/grey_map.png"))
+    assert written.shape == (CROP, CROP) and written.max() / 65535 == pytest.approx(scores["wide/grey"], abs=1e-4)
+    assert Image.open(base / "predicted/alpha_overlay.png").mode == "RGB"
+    assert read_json(base / "predicted/scores.json")["scores"] == scores
+    maps = read_maps(run_inference(trained, "same"), "nearest")
+    assert final_maps(maps.disc, maps.recon, 0.95, 7)[0].max() == pytest.approx(scores["first"], abs=1e-5)
+
+
+def test_pictures_that_cannot_be_read_are_named(trained, tmp_path):
+    (tmp_path / "text.png").write_text("no picture")
+    with pytest.raises(UserError, match=r"text\.png"):
+        predict(trained[1], [tmp_path], tmp_path / "out", CPU)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="no pictures in this folder"):
+        predict(trained[1], [tmp_path / "empty"], tmp_path / "out", CPU)
+
+
+def test_inference_is_timed_at_every_point(trained, tmp_path):
+    time_inference(trained[1], [3, 6], [1, 2], CPU, tmp_path / "times.csv")
+    with (tmp_path / "times.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["steps"], row["batch"]) for row in rows] == [("3", "1"), ("3", "2"), ("6", "1"), ("6", "2")]
+    assert all(0 < float(row["lowest"]) <= float(row["seconds_per_image"]) <= float(row["highest"]) for row in rows)
+    assert {row["size"] for row in rows} == {str(CROP)}
