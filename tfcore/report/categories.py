@@ -1,6 +1,6 @@
 """Tables by category: 1 and 2 (image AUROC), 6 and 7 (AUPRO), 8 and 9 (best epoch), and of any further dataset."""
 
-from tfcore.config import Settings
+from tfcore.config import Settings, resolve
 from tfcore.published.numbers import paper, paper_names, release
 from tfcore.report.cells import RELEASE_NOTE, difference, interval_notes_for, notes_for, published_cell, runs_note
 from tfcore.report.measured import AVERAGE, Measured, Source
@@ -152,7 +152,11 @@ def _epochs_note(settings: Settings, points: list[str], dataset: str | None) -> 
     if not points:
         return "No epoch but the last was evaluated; train.keep_epochs names those to keep and score."
     epochs = ", ".join(point.removeprefix("epoch=") for point in points)
-    return f"Evaluated after epochs {epochs} and the last ({settings.train.epochs})."
+    return f"Evaluated after epochs {epochs} and the last ({_last_epoch(settings)})."
+
+
+def _last_epoch(settings: Settings) -> int:
+    return resolve(settings, settings.tables.baseline).train.epochs
 
 
 def tuned_average(measured: Measured, dataset: str) -> Cell:
@@ -176,7 +180,7 @@ def _best_epoch(measured: Measured, dataset: str | None, category: str, points: 
     candidates: list[tuple[float, int]] = []
     for point in [*points, "main"]:
         cell = measured.category(dataset, category, "image_auroc", Source(baseline, point))
-        epoch = measured.settings.train.epochs if point == "main" else int(point.removeprefix("epoch="))
+        epoch = _last_epoch(measured.settings) if point == "main" else int(point.removeprefix("epoch="))
         if cell.value is not None:
             candidates.append((cell.value, -epoch))
     if len(candidates) < 2:

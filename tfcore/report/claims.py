@@ -153,7 +153,7 @@ def _quadratic(evidence: Evidence) -> list[Part]:
 
 def _more_steps(evidence: Evidence) -> list[Part]:
     """C18: VisA AUPRO rises with T."""
-    names = ["steps_5", "steps_10", evidence.baseline.variant, "steps_50", "steps_100"]
+    names = ["steps_5", "steps_10", "steps_20", "steps_50", "steps_100"]
     values = [evidence.cell(VISA, "aupro", Source(name)).value for name in names]
     known = [value for value in values if value is not None]
     if len(known) < len(values):
