@@ -1,6 +1,10 @@
 # Inference: the maps of a category's test images, from which everything is scored.
 
 
+localrules:
+    maps,
+
+
 rule infer_maps:
     """Run the reverse process on the test images and keep the maps."""
     input:
@@ -41,3 +45,9 @@ use rule infer_maps as infer_epoch with:
         f"logs/infer_epoch{{epoch}}/{RUN}.log",
     benchmark:
         f"logs/benchmarks/infer_epoch{{epoch}}/{RUN}.tsv"
+
+
+rule maps:
+    """The maps of every category, variant and seed."""
+    input:
+        per_run(f"results/maps/{RUN}/maps.safetensors", [INFERRED_AS[variant] for variant in VARIANTS]),

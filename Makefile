@@ -1,0 +1,61 @@
+# make demo: the whole benchmark at toy scale. make test: all tests. Everything is installed into .venv on the way.
+
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin
+# Where torch comes from. A machine without an NVIDIA GPU gets the CPU build if that index can be reached.
+TORCH_INDEX ?= $(shell command -v nvidia-smi >/dev/null || curl -sfI -m 5 $(CPU_INDEX)/torch/ >/dev/null 2>&1 && echo $(CPU_INDEX))
+CPU_INDEX := https://download.pytorch.org/whl/cpu
+
+.PHONY: help venv demo test check test-slurm test-browser pull docs clean
+.DEFAULT_GOAL := help
+
+help:  ## Show what can be made
+	@sed -n 's/^\([a-z-]*\):.*##/  make \1:/p' $(MAKEFILE_LIST)
+
+venv: $(VENV)/.installed  ## Make .venv and install what the benchmark needs
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(RUN)/python -m pip install --quiet --disable-pip-version-check $(addprefix --extra-index-url ,$(TORCH_INDEX)) \
+		--constraint constraints.txt --editable '.[workflow]'
+	@touch $@
+
+$(VENV)/.developer: $(VENV)/.installed
+	$(RUN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[workflow,dev]'
+	@touch $@
+
+demo: $(VENV)/.installed  ## Draw small data, train, score and print Table 3; minutes on two cores
+	$(RUN)/snakemake --profile demo all_tables
+	@cat runs/demo/results/tables/table3.md
+	@echo
+	@echo "All tables:  runs/demo/results/tables/"
+	@echo "Figures:     runs/demo/results/figures/"
+	@echo "Report page: runs/demo/results/report/index.html"
+
+test: $(VENV)/.developer  ## Run the tests; those that need SLURM or Chromium are skipped where these are missing
+	OMP_NUM_THREADS=1 $(RUN)/python -m pytest --numprocesses 2 tests/unit tests/golden
+	$(RUN)/python -m pytest tests/workflow
+
+check: $(VENV)/.developer  ## Lint and type-check
+	$(RUN)/ruff check .
+	$(RUN)/ruff format --check .
+	$(RUN)/snakefmt --check Snakefile workflow
+	$(RUN)/mypy
+
+test-slurm: $(VENV)/.developer  ## Test the SLURM profile on a real slurmctld with emulated nodes
+	$(RUN)/python -m pytest tests/slurm
+
+test-browser: $(VENV)/.developer  ## Test the report page in headless Chromium
+	$(RUN)/python -m pytest tests/browser
+
+pull: $(VENV)/.installed  ## Fetch versioned results and show that nothing has to be computed again
+	$(RUN)/dvc pull
+	$(RUN)/snakemake --dry-run --quiet all -- all_tables
+
+docs: $(VENV)/.developer  ## Build the documentation into site/
+	$(RUN)/mkdocs build --strict
+
+clean:  ## Remove the demo's runs, caches and logs; never results/ or data/
+	rm -rf runs/demo .mypy_cache .pytest_cache .ruff_cache site
