@@ -7,8 +7,8 @@ import torch
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file
+from tiny_training import BAD, CPU, GOOD, RUN, SIZE, make_packed, settings_of
 
-from tests.unit.tiny_training import BAD, CPU, GOOD, RUN, SIZE, make_packed, settings_of
 from tfcore.config import TrainingSettings
 from tfcore.data.packed import Packed
 from tfcore.errors import UserError

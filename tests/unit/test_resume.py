@@ -7,8 +7,8 @@ from multiprocessing.process import BaseProcess
 
 import pytest
 import torch
+from tiny_training import CPU, RUN, make_packed, settings_of
 
-from tests.unit.tiny_training import CPU, RUN, make_packed, settings_of
 from tfcore.resume import StopRequest, load_state, save_state, stop_on_signal
 
 DEVICE = torch.device("cpu")

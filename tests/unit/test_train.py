@@ -7,9 +7,9 @@ import pytest
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from tiny_training import CPU, RUN, TRAIN, make_packed, settings_of
 
 import tfcore.train
-from tests.unit.tiny_training import CPU, RUN, TRAIN, make_packed, settings_of
 from tfcore.config import HardwareSettings, TrainingSettings
 from tfcore.device import check_scale
 from tfcore.errors import UserError
