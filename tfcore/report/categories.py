@@ -1,5 +1,7 @@
 """Tables by category: 1 and 2 (image AUROC), 6 and 7 (AUPRO), 8 and 9 (best epoch), and of any further dataset."""
 
+from dataclasses import dataclass
+
 from tfcore.config import Settings, resolve
 from tfcore.published.numbers import paper, paper_names, release
 from tfcore.report.cells import RELEASE_NOTE, difference, interval_notes_for, notes_for, published_cell, runs_note
@@ -40,36 +42,64 @@ def further_datasets(settings: Settings) -> list[str]:
     return [name for name in settings.run.datasets if name not in numbered]
 
 
+@dataclass(frozen=True)
+class Place:
+    """What a numbered table shows: our dataset, if any, in the place of the paper's."""
+
+    number: int
+    published: str
+    dataset: str | None
+    from_paper: bool  # with the published numbers
+    title: str
+
+
+def place_for(number: int, published: str, settings: Settings) -> Place:
+    """Return the place of a numbered table that the paper has for its dataset ``published``."""
+    dataset = dataset_for(settings, published)
+    if dataset is None:
+        return Place(number, published, None, True, published)
+    entry = settings.datasets[dataset]
+    return Place(number, published, dataset, entry.published == published, entry.title)
+
+
 def category_table(number: int, measured: Measured) -> Table:
     """Make Table 1, 2, 6 or 7: published methods, the authors' release, measured, and the differences."""
-    published, metric, metric_there, caption = BY_CATEGORY[number]
-    settings = measured.settings
-    dataset = dataset_for(settings, published)
-    from_paper = dataset is None or settings.datasets[dataset].published == published
-    title = settings.datasets[dataset].title if dataset else published
-    methods = paper_names(f"Table {number}", "method") if from_paper else []
+    published, metric, _, caption = BY_CATEGORY[number]
+    place = place_for(number, published, measured.settings)
+    methods = paper_names(f"Table {number}", "method") if place.from_paper else []
+    sources = measured.sources() if place.dataset else []
     columns = [("", "Category"), *(("Published", name) for name in methods)]
-    columns += [("Release", "TransFusion")] if from_paper else []
-    sources = measured.sources() if dataset else []
+    columns += [("Release", "TransFusion")] if place.from_paper else []
     columns += [("Measured", name) for name, _ in sources]
-    columns += (
-        [("Measured − published", "paper"), ("Measured − published", "release")] if from_paper and sources else []
-    )
+    if place.from_paper and sources:
+        columns += [("Measured − published", "paper"), ("Measured − published", "release")]
     rows: _Rows = []
-    for category in [*_categories(measured, dataset, number if from_paper else None), AVERAGE]:
-        cells = [published_cell(paper(f"Table {number}", published, category, name, metric_there)) for name in methods]
-        released = [published_cell(release(published, category, metric))] if from_paper else []
-        found = [_measured_cell(measured, str(dataset), category, metric, source) for _, source in sources]
-        differences = []
-        if from_paper and sources:
-            comparable = category != AVERAGE or _covers_paper(measured, str(dataset), number)
-            against = [cells[-1], released[0]] if comparable else [Cell(), Cell()]
-            differences = [difference(found[0], other) for other in against]
-        rows.append([category, *ranked(cells), *released, *ranked(found), *differences])
-    release_notes = [RELEASE_NOTE] if from_paper and metric == "aupro" else []
-    notes = [*notes_for(rows), *release_notes, *_category_notes(measured, dataset, sources)]
-    rules = [len(rows) - 1]
-    return Table(f"table{number}", f"{caption}: {title}", columns, rows, notes, rules, interval_notes_for(rows))
+    for category in [*_categories(measured, place), AVERAGE]:
+        there = _published_cells(place, category, methods)
+        here = [_measured_cell(measured, str(place.dataset), category, metric, source) for _, source in sources]
+        differences = _differences(measured, place, category, here, there) if place.from_paper and sources else []
+        rows.append([category, *there, *ranked(here), *differences])
+    release_notes = [RELEASE_NOTE] if place.from_paper and metric == "aupro" else []
+    notes = [*notes_for(rows), *release_notes, *_category_notes(measured, place.dataset, sources)]
+    title = f"{caption}: {place.title}"
+    return Table(f"table{number}", title, columns, rows, notes, [len(rows) - 1], interval_notes_for(rows))
+
+
+def _published_cells(place: Place, category: str, methods: list[str]) -> list[Cell]:
+    """Return the paper's methods, ranked, and the authors' release last; nothing for a dataset of one's own."""
+    if not place.from_paper:
+        return []
+    _, metric, metric_there, _ = BY_CATEGORY[place.number]
+    table = f"Table {place.number}"
+    cells = [published_cell(paper(table, place.published, category, name, metric_there)) for name in methods]
+    return [*ranked(cells), published_cell(release(place.published, category, metric))]
+
+
+def _differences(measured: Measured, place: Place, category: str, here: list[Cell], there: list[Cell]) -> list[Cell]:
+    """Return measured minus TransFusion's published number, and minus the release's."""
+    if category == AVERAGE and not _covers_paper(measured, str(place.dataset), place.number):
+        return [Cell(), Cell()]
+    return [difference(here[0], published) for published in there[-2:]]
 
 
 def _category_notes(measured: Measured, dataset: str | None, sources: list[tuple[str, Source]]) -> list[str]:
@@ -78,12 +108,14 @@ def _category_notes(measured: Measured, dataset: str | None, sources: list[tuple
     return [runs_note(*measured.runs([dataset], [source for _, source in sources]))]
 
 
-def _categories(measured: Measured, dataset: str | None, number: int | None) -> list[str]:
+def _categories(measured: Measured, place: Place) -> list[str]:
     """Return the categories in the paper's order, then those that the paper does not have."""
-    names = [name for name in paper_names(f"Table {number}", "category") if name != AVERAGE] if number else []
-    if dataset is None:
+    names: list[str] = []
+    if place.from_paper:
+        names = [name for name in paper_names(f"Table {place.number}", "category") if name != AVERAGE]
+    if place.dataset is None:
         return names
-    covered = measured.categories(dataset)
+    covered = measured.categories(place.dataset)
     return [name for name in names if name in covered] + [name for name in covered if name not in names]
 
 
@@ -116,34 +148,35 @@ def dataset_table(dataset: str, measured: Measured) -> Table:
 
 def epoch_table(number: int, measured: Measured) -> Table:
     """Make Table 8 or 9: the best epoch of each category, chosen on the test set, beside the last one."""
-    published = BY_EPOCH[number]
-    settings = measured.settings
-    dataset = dataset_for(settings, published)
-    from_paper = dataset is None or settings.datasets[dataset].published == published
-    baseline = Source(settings.tables.baseline)
-    points = measured.points("epoch=", baseline)
-    columns = [("", "Category")] + ([("Published", "Tuned")] if from_paper else [])
-    columns += [("Measured", "Last epoch"), ("Measured, tuned on the test set", "Best epoch")]
-    columns += [("Measured, tuned on the test set", "Image AUROC")]
-    rows: _Rows = []
-    for category in _categories(measured, dataset, number if from_paper else None):
-        there = [published_cell(paper(f"Table {number}", published, category, TUNED, "Image AUROC"))]
-        last = measured.category(dataset, category, "image_auroc", baseline) if dataset else Cell()
-        epoch, value = _best_epoch(measured, dataset, category, points)
-        rows.append([category, *(there if from_paper else []), last, epoch, Cell(value)])
-    there = [published_cell(paper(f"Table {number}", published, AVERAGE, TUNED, "Image AUROC"))]
-    last = measured.average(dataset, "image_auroc", baseline) if dataset else Cell()
-    tuned = tuned_average(measured, dataset) if dataset else Cell()
-    rows.append([AVERAGE, *(there if from_paper else []), last, "", tuned])
-    name = settings.datasets[dataset].title if dataset else published
-    title = f"Image AUROC (%) with the epoch tuned for each category: {name}"
+    place = place_for(number, BY_EPOCH[number], measured.settings)
+    points = measured.points("epoch=", Source(measured.settings.tables.baseline))
+    tuned = "Measured, tuned on the test set"
+    columns = [("", "Category")] + ([("Published", "Tuned")] if place.from_paper else [])
+    columns += [("Measured", "Last epoch"), (tuned, "Best epoch"), (tuned, "Image AUROC")]
+    rows = [_epoch_row(measured, place, category, points) for category in [*_categories(measured, place), AVERAGE]]
     notes = [
         "Tuned on the test set: the epoch is the one with the highest image AUROC on the test images themselves. "
         "It flatters, and no other table uses it.",
         *notes_for(rows),
-        _epochs_note(settings, points, dataset),
+        _epochs_note(measured.settings, points, place.dataset),
     ]
+    title = f"Image AUROC (%) with the epoch tuned for each category: {place.title}"
     return Table(f"table{number}", title, columns, rows, notes, [len(rows) - 1], interval_notes_for(rows))
+
+
+def _epoch_row(measured: Measured, place: Place, category: str, points: list[str]) -> list[Cell | str]:
+    there = [published_cell(paper(f"Table {place.number}", place.published, category, TUNED, "Image AUROC"))]
+    last, epoch, best = Cell(), "", Cell()
+    if place.dataset:
+        last = _measured_cell(
+            measured, place.dataset, category, "image_auroc", Source(measured.settings.tables.baseline)
+        )
+        if category == AVERAGE:
+            best = tuned_average(measured, place.dataset)
+        else:
+            epoch, value = _best_epoch(measured, place.dataset, category, points)
+            best = Cell(value)
+    return [category, *(there if place.from_paper else []), last, epoch, best]
 
 
 def _epochs_note(settings: Settings, points: list[str], dataset: str | None) -> str:
@@ -172,10 +205,8 @@ def tuned_average(measured: Measured, dataset: str) -> Cell:
     return Cell(sum(values) / len(values), mark=f" ({count})" if incomplete else "", about=count if incomplete else "")
 
 
-def _best_epoch(measured: Measured, dataset: str | None, category: str, points: list[str]) -> tuple[str, float | None]:
+def _best_epoch(measured: Measured, dataset: str, category: str, points: list[str]) -> tuple[str, float | None]:
     """Return the epoch with the highest image AUROC (the earliest of equals) and the value; needs two or more."""
-    if dataset is None:
-        return "", None
     baseline = measured.settings.tables.baseline
     candidates: list[tuple[float, int]] = []
     for point in [*points, "main"]:
