@@ -5,8 +5,8 @@ import pytest
 from tfcore.errors import UserError
 from tfcore.published import numbers
 from tfcore.published.numbers import paper, paper_names, paper_tables, release, statements
-from tfcore.report.claims import CHECKS
 from tfcore.report.cells import PAPER_DATASETS
+from tfcore.report.claims import CHECKS
 
 
 def test_the_papers_methods_come_in_its_order():
