@@ -1,0 +1,111 @@
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny_training import CPU, RUN, make_packed, settings_of
+
+from tfcore.anomalies.compose import Batch, make_batch
+from tfcore.anomalies.perlin import perlin_noise
+from tfcore.config import TrainingSettings
+from tfcore.device import autocast
+from tfcore.files import order_header, sha256_of
+from tfcore.infer import Model, maps_of, to_input
+from tfcore.model.checkpoint import save_checkpoint
+from tfcore.train import new_network, run_names, step_generator, train
+
+sys.path.insert(0, str(Path(__file__).parents[2]))  # the benchmarks are no part of the package
+from benchmarks.plain import plain_batch, plain_network, plain_perlin, plain_reverse
+
+SETTINGS = TrainingSettings.model_validate(
+    settings_of(model={"width": 16, "groups": 8, "multipliers": [1, 2, 2], "attention_levels": 2}, data={"crop": 16})
+)
+
+
+def inputs(batch=3, size=16):
+    generator = torch.Generator().manual_seed(0)
+    image = torch.rand(batch, 3, size, size, generator=generator) * 2 - 1
+    mask = (torch.rand(batch, 1, size, size, generator=generator) > 0.5).float()
+    return image, mask, torch.tensor([1, 3, 4])[:batch]
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_one_forward_pass_agrees_with_the_plain_network(layout):
+    network = new_network(SETTINGS, 1).eval().to(memory_format=layout)
+    plain = plain_network(network)
+    assert sum("PlainAttention" in type(module).__name__ for module in plain.modules()) == 7
+    with torch.no_grad():
+        for fast, slow in zip(network(*inputs()), plain(*inputs()), strict=True):
+            assert torch.allclose(fast, slow, atol=1e-5, rtol=0)
+
+
+def test_bfloat16_stays_within_two_hundredths():
+    network = new_network(SETTINGS, 1).eval()
+    with torch.no_grad():
+        exact = network(*inputs())
+        with autocast("bfloat16", torch.device("cpu")):
+            short = network(*inputs())
+    assert any(head.dtype == torch.bfloat16 for head in short)
+    for fast, slow in zip(short, exact, strict=True):
+        assert (fast.float() - slow).abs().max() < 2e-2 * max(1.0, float(slow.abs().max()))
+
+
+def test_perlin_noise_agrees_with_the_plain_one():
+    rng = np.random.default_rng(0)
+    angles = rng.uniform(0, 2 * np.pi, (6, 33, 33))
+    cells = [(1, 1), (2, 32), (32, 32), (4, 8), (1, 16), (8, 2)]
+    fast = perlin_noise(torch.tensor(angles).float(), torch.tensor(cells).float(), 48, 40)
+    slow = np.stack([plain_perlin(a, c, 48, 40) for a, c in zip(angles, cells, strict=True)])
+    assert np.abs(fast.numpy() - slow).max() < 1e-5
+
+
+def test_inference_in_batches_agrees_with_one_image_at_a_time(tmp_path):
+    """The settings' mask is soft here: a binarised one flips whole pixels at a difference of 1e-6."""
+    save_checkpoint(tmp_path / "m.safetensors", new_network(SETTINGS, 1), run_names(RUN), SETTINGS.model_dump())
+    model = Model(tmp_path / "m.safetensors", "float32", CPU)
+    images = torch.randint(0, 256, (3, 16, 16, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    fast = model.reverse(images)
+    slow = plain_reverse(plain_network(model.network), to_input(images), SETTINGS)
+    same = (fast.last > 0.5) == (slow.last > 0.5)
+    assert same.float().mean() > 0.99
+    assert (fast.disc - slow.disc).abs().median() < 1e-5 and (fast.x0 - slow.x0).abs().median() < 1e-5
+    assert maps_of(images, fast)["recon"].shape == (3, 16, 16)
+
+
+def test_batches_have_the_statistics_of_the_plain_ones():
+    images = torch.randint(0, 256, (64, 16, 16, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    foregrounds = torch.ones(64, 16, 16, dtype=torch.uint8)
+    textures = torch.randint(0, 256, (5, 16, 16, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+
+    def of(batch: Batch) -> tuple[float, float, float]:
+        anomalous = batch.mask.flatten(1).any(dim=1)
+        dropped = ~batch.previous_mask.flatten(1).any(dim=1) & anomalous
+        return float(anomalous.float().mean()), float(batch.mask.mean()), float(dropped.sum() / anomalous.sum())
+
+    fast = [of(make_batch(images, foregrounds, textures, SETTINGS, step_generator(0, i))) for i in range(8)]
+    arrays = [list(a.numpy()) for a in (images, foregrounds)]
+    slow = [of(plain_batch(arrays[0], arrays[1], textures.numpy(), SETTINGS, i)) for i in range(8)]
+    assert np.allclose(np.mean(fast, axis=0), np.mean(slow, axis=0), atol=[0.05, 0.03, 0.12])
+
+
+def test_training_in_bfloat16_learns_the_same(tmp_path):
+    packed, textures = make_packed(tmp_path)
+    totals = {}
+    for precision in ("float32", "bfloat16"):
+        settings = settings_of(train={"epochs": 6, "precision": precision})
+        train(RUN, settings, packed, textures, tmp_path / precision, tmp_path / "work", CPU)
+        totals[precision] = float((tmp_path / precision / "log.csv").read_text().splitlines()[-1].split(",")[6])
+    assert totals["bfloat16"] == pytest.approx(totals["float32"], rel=0.03)
+    assert totals["bfloat16"] != totals["float32"]
+
+
+def test_equal_tensors_and_metadata_give_equal_files(tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    metadata = {name: name for name in "abcdefgh"} | {"quote": 'é "\\'}
+    for i in range(4):
+        save_file({"x": torch.arange(5.0)}, tmp_path / f"{i}", metadata=metadata)
+        order_header(tmp_path / f"{i}")
+    assert len({sha256_of(tmp_path / f"{i}") for i in range(4)}) == 1
+    assert torch.equal(load_file(tmp_path / "0")["x"], torch.arange(5.0))
