@@ -34,6 +34,8 @@ def ticks(low: float, high: float, count: int = 4) -> list[float]:
     magnitude = 10.0 ** floor(log10(raw))
     step = next(factor * magnitude for factor in (1, 2, 2.5, 5, 10) if factor * magnitude >= raw)
     first, last = floor(low / step + 1e-9), ceil(high / step - 1e-9)
+    if first == last:  # one value on a round number: room on both sides
+        first, last = first - 1, last + 1
     return [round(number * step, 10) for number in range(first, last + 1)]
 
 
