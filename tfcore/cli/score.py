@@ -91,7 +91,7 @@ def gather_command(
             raise UserError(f"{files_from}: no such file")
         listed += [Path(line) for line in files_from.read_text(encoding="utf-8").splitlines() if line.strip()]
     categories = {name: settings.datasets[name].categories for name in settings.run.datasets}
-    gather(listed, [], out, out_json, categories)
+    gather(listed, [], out, out_json, categories, settings.score.confidence, settings.score.resamples)
 
 
 @app.command("score")

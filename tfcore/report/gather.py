@@ -22,11 +22,14 @@ def gather(
     out_csv: Path | str,
     out_json: Path | str,
     categories: Mapping[str, Sequence[str]] | None = None,
+    confidence: float = 0.95,
+    resamples: int = 2000,
 ) -> pd.DataFrame:
     """Write every row of the score and sweep files, with averages, as one CSV, and a summary as nested JSON.
 
     ``categories`` lists what each dataset must have: a dataset that lacks one gets no average, for a mean over part of
-    the categories compares with nothing. Without it, what is there counts as all. Raises `UserError` for a file that is
+    the categories compares with nothing. Without it, what is there counts as all. The intervals of averages come from
+    ``resamples`` over categories and cover ``confidence``. Raises `UserError` for a file that is
     not a score file and for two rows of the same run, point and metric.
     """
     files = [*score_files, *sweep_files]
@@ -37,7 +40,7 @@ def gather(
     expected = categories or {
         str(name): sorted(group["category"].unique()) for name, group in rows.groupby("dataset", sort=False)
     }
-    table = pd.concat([rows, _averages(rows, expected)], ignore_index=True)
+    table = pd.concat([rows, _averages(rows, expected, confidence, resamples)], ignore_index=True)
     with replacing(out_csv) as temporary:
         table.to_csv(temporary, index=False)
     write_json(out_json, summary(table))
@@ -68,7 +71,9 @@ def _refuse_duplicates(rows: pd.DataFrame) -> None:
         raise UserError(f"two score files hold {first['run_id']}, {first['point']}, {first['metric']}: remove one")
 
 
-def _averages(rows: pd.DataFrame, expected: Mapping[str, Sequence[str]]) -> pd.DataFrame:
+def _averages(
+    rows: pd.DataFrame, expected: Mapping[str, Sequence[str]], confidence: float, resamples: int
+) -> pd.DataFrame:
     """Return rows of means over the categories of each dataset, and over the datasets' means, with intervals."""
     averages: list[dict[str, Any]] = []
     for key, group in rows.groupby(KEY, sort=False):
@@ -79,9 +84,12 @@ def _averages(rows: pd.DataFrame, expected: Mapping[str, Sequence[str]]) -> pd.D
             for dataset, names in expected.items()
             if (values := _values_of(group, dataset, names)) is not None
         }
-        averages += [_average(ids | {"dataset": dataset}, [values]) for dataset, values in complete.items()]
+        means = [(dataset, [values]) for dataset, values in complete.items()]
         if len(expected) > 1 and len(complete) == len(expected):
-            averages.append(_average(ids | {"dataset": AVERAGE}, list(complete.values())))
+            means.append((AVERAGE, list(complete.values())))
+        for dataset, groups in means:
+            low, high = mean_interval(groups, confidence, resamples) or (None, None)
+            averages.append(ids | {"dataset": dataset, "value": _mean_of_means(groups), "low": low, "high": high})
     return pd.DataFrame(averages, columns=list(COLUMNS))
 
 
@@ -90,10 +98,8 @@ def _values_of(group: pd.DataFrame, dataset: str, names: Sequence[str]) -> list[
     return [float(values[name]) for name in names] if set(names) <= set(values.index) else None
 
 
-def _average(ids: Mapping[str, Any], groups: list[list[float]]) -> dict[str, Any]:
-    means = [sum(group) / len(group) for group in groups]
-    low, high = mean_interval(groups) or (None, None)
-    return {**ids, "value": sum(means) / len(means), "low": low, "high": high}
+def _mean_of_means(groups: list[list[float]]) -> float:
+    return sum(sum(group) / len(group) for group in groups) / len(groups)
 
 
 def _common(column: "pd.Series[str]") -> str:
