@@ -124,13 +124,13 @@ rule table7:
 
 
 rule table8:
-    """Best epoch per category, detection; tuned on the test set."""
+    """Image AUROC on VisA at the best epoch of each category, chosen on the test set."""
     input:
         "results/tables/table8.md",
 
 
 rule table9:
-    """Best epoch per category, localisation; tuned on the test set."""
+    """Image AUROC on MVTec AD at the best epoch of each category, chosen on the test set."""
     input:
         "results/tables/table9.md",
 

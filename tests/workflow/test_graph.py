@@ -1,0 +1,82 @@
+"""The graph as a user meets it: targets, the plan at the paper's scale, the line that bad settings give."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SNAKEMAKE = Path(sys.executable).parent / "snakemake"
+
+
+def snakemake(*arguments):
+    environment = {key: value for key, value in os.environ.items() if key != "SNAKEMAKE_PROFILE"}
+    return subprocess.run(
+        [SNAKEMAKE, *map(str, arguments)], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300
+    )
+
+
+def job_counts(output):
+    """Return the table of jobs that a dry run prints."""
+    stats = output.split("Job stats:")[1]
+    return {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", stats, re.MULTILINE)}
+
+
+@pytest.fixture(scope="module")
+def paper_scale(tmp_path_factory):
+    start = sum(os.times()[2:4])  # processor time of children: the same on a busy machine
+    done = snakemake("--dry-run", "--directory", tmp_path_factory.mktemp("paper"), "all_tables")
+    assert done.returncode == 0, done.stderr[-3000:]
+    return job_counts(done.stdout + done.stderr), sum(os.times()[2:4]) - start
+
+
+def test_target_rules_read_like_a_contents_page():
+    listed = snakemake("--list-target-rules").stdout
+    names = {line.split(" ")[0] for line in listed.splitlines()}
+    wanted = {"data", "checkpoints", "maps", "metrics", "tables", "ablations", "figures", "report", "all_tables"}
+    assert wanted | {f"table{number}" for number in range(1, 10)} <= names
+    assert all("(" in line for line in listed.splitlines() if line.split(" ")[0] in wanted)
+
+
+def test_paper_scale_plan_without_any_data(paper_scale):
+    counts, seconds = paper_scale
+    # 15 variants, of which steps_20 and schedule_linear are the full model; 27 categories
+    assert counts["train_model"] == counts["infer_maps"] == 27 * 13
+    assert counts["score_maps"] == 27 * 15
+    assert counts["fetch_dataset"] == 2
+    assert counts["check_data"] == counts["pack_category"] == 27
+    assert 1000 <= counts["total"] <= 2000
+    assert seconds < 15
+
+
+def test_demo_plan_lists_every_row_of_table_4(tmp_path):
+    done = snakemake("--dry-run", "--profile", "demo", "--directory", tmp_path, "all_tables")
+    counts = job_counts(done.stdout + done.stderr)
+    assert counts["train_model"] == 4 * 14  # 13 of the paper's grid, and the untrained network
+    assert counts["score_maps"] == 4 * 16
+    assert counts["make_table"] == 9
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("train: {epoch: 3}", "train.epoch"),
+        ("train: {epochs: many}", "train.epochs"),
+        ("variants: {odd: {model.colour: red}}", "model.colour"),
+        ("run: {datasets: [cats]}", "cats"),
+        ("diffusion: 3", "diffusion"),
+    ],
+)
+def test_bad_settings_give_one_line_and_nothing_starts(tmp_path, text, named):
+    overlay = tmp_path / "broken.yaml"
+    overlay.write_text(text, encoding="utf-8")
+    done = snakemake("--cores", 1, "--directory", tmp_path / "run", "--configfile", overlay, "--", "all_tables")
+    assert done.returncode == 2
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert named in line
+    assert "broken.yaml" in line
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "run" / "results").exists()

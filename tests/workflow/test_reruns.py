@@ -1,0 +1,179 @@
+"""What reruns and what never does: each test asserts the exact list of jobs that Snakemake plans."""
+
+import shutil
+
+TABLES = {f"make_table {number}" for number in range(1, 10)}
+AFTER_METRICS = TABLES | {"gather_metrics", "check_claims", "plot_lambda_sweep", "plot_kernel_sweep", "report"}
+RUNS = {("demo_mvtec", "nut"), ("demo_visa", "pills")}
+VARIANTS = ("full", "no_mask_loss", "steps_20")
+TRAINED = ("full", "no_mask_loss")
+
+
+def jobs(rule, dataset, category, *variants):
+    return {f"{rule} {dataset}/{category}/{variant}/0" for variant in variants}
+
+
+def everywhere(rule, *variants):
+    return {job for dataset, category in RUNS for job in jobs(rule, dataset, category, *variants)}
+
+
+def pictures(*datasets):
+    return {f"plot_{name} {dataset}" for name in ("examples", "failures", "reconstructions") for dataset in datasets}
+
+
+FROM_TRAINING = (
+    everywhere("train_model", *TRAINED)
+    | everywhere("infer_maps", *TRAINED)
+    | everywhere("score_maps", *VARIANTS)
+    | everywhere("sweep_maps", "full")
+    | pictures("demo_mvtec", "demo_visa")
+    | {"plot_losses demo_mvtec", "plot_losses demo_visa"}
+    | {"time_inference", "trace_process", "plot_reverse_process"}
+    | AFTER_METRICS
+)
+
+
+def set_value(section, key, value):
+    def change(values):
+        values[section][key] = value
+
+    return change
+
+
+def test_everything_is_made_and_a_second_run_does_nothing(finished):
+    assert finished.plan() == set()
+    for number in range(1, 10):
+        for suffix in ("md", "tex", "csv"):
+            assert (finished.folder / f"results/tables/table{number}.{suffix}").stat().st_size > 0
+    assert "Nothing to be done" in finished.run("snakemake", "--cores", "1", "all_tables").stderr
+
+
+def test_touching_files_reruns_nothing(repository):
+    for file in (repository.folder / "data").rglob("*"):
+        file.touch()
+    for file in (repository.folder / "results").rglob("run.json"):
+        file.touch()
+    assert repository.plan() == set()
+
+
+def test_changed_lambda_reruns_scoring_alone(repository):
+    repository.edit(set_value("score", "lambda", 0.5))
+    assert repository.plan() == (
+        everywhere("score_maps", *VARIANTS)
+        | everywhere("sweep_maps", "full")
+        | pictures("demo_mvtec", "demo_visa")
+        | AFTER_METRICS
+    )
+
+
+def test_changed_learning_rate_reruns_from_training_on(repository):
+    repository.edit(set_value("train", "learning_rate", 1e-4))
+    assert repository.plan() == FROM_TRAINING
+
+
+def test_changed_hardware_reruns_nothing(repository):
+    repository.edit(set_value("hardware", "infer_batch", 3))
+    assert repository.plan() == set()
+
+
+def test_new_variant_runs_its_own_jobs(repository):
+    def change(values):
+        values["variants"]["root"] = {"diffusion.schedule": "root"}
+        values["run"]["variants"].append("root")
+
+    repository.edit(change)
+    new = {job for rule in ("train_model", "infer_maps", "score_maps") for job in everywhere(rule, "root")}
+    assert repository.plan() == new | AFTER_METRICS
+
+
+def test_variant_that_shares_a_training_is_only_scored(repository):
+    def change(values):
+        values["variants"] = {"half": {"score.lambda": 0.5}} | values["variants"]  # written first, owns nothing
+        values["run"]["variants"].append("half")
+
+    repository.edit(change)
+    assert repository.plan() == everywhere("score_maps", "half") | AFTER_METRICS
+
+
+def test_new_category_runs_its_own_jobs(repository):
+    repository.edit(lambda values: values["datasets"]["demo_visa"]["categories"].append("board"))
+    board = ("demo_visa", "board")
+    assert repository.plan() == (
+        {"check_data demo_visa/board", "pack_category demo_visa/board"}
+        | jobs("train_model", *board, *TRAINED)
+        | jobs("infer_maps", *board, *TRAINED)
+        | jobs("score_maps", *board, *VARIANTS)
+        | jobs("sweep_maps", *board, "full")
+        | pictures("demo_visa")
+        | {"plot_losses demo_visa"}
+        | AFTER_METRICS
+    )
+
+
+def test_comment_in_the_program_reruns_nothing_and_a_recipe_reruns_training(repository):
+    file = repository.folder / "tfcore/__init__.py"
+    text = file.read_text(encoding="utf-8")
+    file.write_text(text + "\n# A remark.\n", encoding="utf-8")
+    assert repository.plan() == set()
+    file.write_text(text.replace("\nRECIPE = 1\n", "\nRECIPE = 2\n"), encoding="utf-8")
+    assert repository.plan() == FROM_TRAINING
+
+
+def test_deleted_checkpoint_reruns_its_descendants(repository):
+    (repository.folder / "results/checkpoints/demo_visa/pills/no_mask_loss/seed0/model.safetensors").unlink()
+    pills = ("demo_visa", "pills", "no_mask_loss")
+    assert repository.plan() == (
+        jobs("train_model", *pills) | jobs("infer_maps", *pills) | jobs("score_maps", *pills) | AFTER_METRICS
+    )
+    assert repository.plan("table3") == set()
+
+
+def test_tables_stand_without_data_checkpoints_and_maps(repository):
+    for name in ("data/packed", "data/raw", "data/demo", "results/maps"):
+        shutil.rmtree(repository.folder / name)
+    assert repository.plan() == set()
+    shutil.rmtree(repository.folder / "results/checkpoints")
+    assert repository.plan("tables") == set()
+    assert repository.plan("ablations", "--forcerun", "plot_lambda_sweep") == {"plot_lambda_sweep"}
+
+
+def test_new_variant_without_data_fetches_them_and_leaves_the_rest_alone(repository):
+
+    for name in ("data/packed", "data/raw", "data/demo"):
+        shutil.rmtree(repository.folder / name)
+
+    def change(values):
+        values["variants"]["root"] = {"diffusion.schedule": "root"}
+        values["run"]["variants"].append("root")
+
+    repository.edit(change)
+    data = {"make_demo_data", "fetch_dataset demo_mvtec", "fetch_dataset demo_visa", "fetch_textures", "pack_textures"}
+    data |= {f"pack_category {dataset}/{category}" for dataset, category in RUNS}
+    new = {job for rule in ("train_model", "infer_maps", "score_maps") for job in everywhere(rule, "root")}
+    assert repository.plan() == data | new | AFTER_METRICS
+
+
+def test_interrupted_between_training_and_inference_leaves_no_stale_number(repository):
+    repository.edit(set_value("train", "learning_rate", 1e-4))
+    model = "results/checkpoints/demo_mvtec/nut/full/seed0/model.safetensors"
+    repository.make(model)
+    assert repository.plan() == FROM_TRAINING - {"train_model demo_mvtec/nut/full/0"}
+
+
+def test_corrupted_checkpoint_is_refused(repository):
+    file = repository.folder / "results/checkpoints/demo_mvtec/nut/full/seed0/model.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-100] ^= 0xFF
+    file.write_bytes(content)
+    (repository.folder / "results/maps/demo_mvtec/nut/full/seed0/maps.safetensors").unlink()
+    done = repository.make("maps", check=False)
+    assert done.returncode != 0
+    log = repository.folder / "logs/infer_maps/demo_mvtec/nut/full/seed0.log"
+    (line,) = [line for line in log.read_text(encoding="utf-8").splitlines() if line.startswith("error: ")]
+    assert "model.safetensors" in line
+    assert "Traceback" not in log.read_text(encoding="utf-8")
+
+
+def test_words_about_a_dataset_do_not_touch_its_results(repository):
+    repository.edit(lambda values: values["datasets"]["demo_visa"].update(licence="CC0", title="Another title"))
+    assert repository.plan() == AFTER_METRICS - {"gather_metrics"}
