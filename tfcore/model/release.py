@@ -89,24 +89,22 @@ def infer_model(path: Path, state: dict[str, Tensor]) -> ModelSettings:
     """Read width, multipliers, blocks and attention off the names and shapes of the contracting path."""
     width = _shape(path, state, "model.image_proj.weight")[0]
     multipliers, blocks, attention = [], [0], [False]
-    channels, index = width, 0
-    while True:
-        place = f"model.down.{index}"
-        if f"{place}.conv.weight" in state:  # a down-sampling: the next resolution begins
+    channels = width
+    found = [int(match[1]) for name in state if (match := re.match(r"model\.down\.(\d+)\.", name))]
+    for index in range(max(found, default=-1) + 1):
+        place = f"model.down.{index}."
+        if any(name.startswith(f"{place}conv.") for name in state):  # a down-sampling: the next resolution begins
             blocks.append(0)
             attention.append(False)
-        elif f"{place}.res.conv1.weight" in state:
-            out_channels = _shape(path, state, f"{place}.res.conv1.weight")[0]
+        else:
+            out_channels = _shape(path, state, f"{place}res.conv1.weight")[0]
             if blocks[-1] == 0:
                 multipliers.append(max(out_channels // channels, 1))
             channels = out_channels
             blocks[-1] += 1
-            attention[-1] = f"{place}.attn.projection.weight" in state
-        else:
-            break
-        index += 1
-    if not multipliers or len(multipliers) != len(blocks):
-        raise UserError(f"{path}: key 'model.down.{index}.res.conv1.weight' is missing")
+            attention[-1] |= any(name.startswith(f"{place}attn.") for name in state)
+    if len(multipliers) != len(blocks):
+        raise UserError(f"{path}: key 'model.down.{len(found) and max(found) + 1}.res.conv1.weight' is missing")
     return ModelSettings(
         width=width,
         multipliers=multipliers,

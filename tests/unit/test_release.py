@@ -1,0 +1,184 @@
+import csv
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tfcore.config import ModelSettings, TrainingSettings
+from tfcore.errors import UserError
+from tfcore.model.checkpoint import load_checkpoint
+from tfcore.model.diffusion import reverse_process
+from tfcore.model.release import (
+    checked_state,
+    convert_release,
+    infer_model,
+    original,
+    read_state,
+    release_settings,
+    rename,
+)
+from tfcore.model.unet import UNet
+
+ROOT = Path(__file__).resolve().parents[2]
+FIXTURE = ROOT / "tests/golden/tiny_release_fixture.safetensors"
+KEYS = ROOT / "../shared/release_format/state_dict_keys.csv"
+
+
+@pytest.fixture(scope="module")
+def fixture() -> dict[str, torch.Tensor]:
+    return load_file(FIXTURE)
+
+
+@pytest.fixture(scope="module")
+def converted(tmp_path_factory):
+    path = convert_release(FIXTURE, tmp_path_factory.mktemp("release"), "visa", "capsules")
+    return load_checkpoint(path)
+
+
+@pytest.fixture
+def state() -> dict[str, torch.Tensor]:
+    return read_state(FIXTURE)
+
+
+@torch.no_grad()
+def test_heads_of_the_authors_network(converted, fixture):
+    heads = converted[0](fixture["input_image"], fixture["input_mask"], fixture["timesteps"])
+    for name, found in heads._asdict().items():
+        # Logits reach ±16, where float32 itself is off by 1e-5: compare relative to that, and as probabilities.
+        scale = max(1.0, fixture[name].abs().max().item())
+        assert (found - fixture[name]).abs().max() < 1e-5 * scale, name
+    assert (heads.mask_logits.sigmoid() - fixture["mask_logits"].sigmoid()).abs().max() < 1e-5
+
+
+def test_loop_of_the_authors_code(converted, fixture):
+    network, settings, _ = converted
+    diffusion = TrainingSettings.model_validate(settings).diffusion
+    result = reverse_process(network, fixture["loop_input"][None], diffusion)
+    assert (result.x0 - fixture["loop_x0"]).abs().max() < 1e-5
+    assert (result.disc - fixture["loop_mask_mean"]).abs().max() < 1e-5
+
+
+def test_loop_does_not_depend_on_the_batch(converted, fixture):
+    network, settings, _ = converted
+    diffusion = TrainingSettings.model_validate(settings).diffusion
+    images = torch.stack([fixture["loop_input"].flip(2), fixture["loop_input"]])
+    assert (reverse_process(network, images, diffusion).x0[1] - fixture["loop_x0"][0]).abs().max() < 1e-5
+
+
+def test_checkpoint_has_the_release_settings(converted):
+    _, settings, run = converted
+    assert settings["protocol"] == "release"
+    assert settings["diffusion"]["beta_grid"] == "linspace"
+    assert settings["data"] == {"resize": 256, "crop": 256}
+    assert {"dataset": "visa", "category": "capsules", "variant": "release", "seed": 3}.items() <= run.items()
+
+
+def test_record_names_the_source(tmp_path):
+    convert_release(FIXTURE, tmp_path)
+    record = (tmp_path / "run.json").read_text()
+    assert "source_sha256" in record
+    assert str(FIXTURE.parent) not in record
+
+
+def test_pickled_state_dicts_are_read(tmp_path, state):
+    path = tmp_path / "capsules_model.pkl"
+    torch.save(state, path)
+    convert_release(path, tmp_path / "out")
+    assert load_checkpoint(tmp_path / "out/model.safetensors")[0].levels == 2
+
+
+class Surprise:
+    def __reduce__(self):
+        return (print, ("executed",))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"weights": Surprise()}, "not a readable state dict"),
+        ([1, 2], "holds no mapping"),
+        ({"epoch": 3}, "holds no mapping"),
+    ],
+)
+def test_pickles_with_anything_else_are_refused(tmp_path, capsys, content, message):
+    path = tmp_path / "x_model.pkl"
+    torch.save(content, path)
+    with pytest.raises(UserError, match=rf"x_model\.pkl: {message}"):
+        convert_release(path, tmp_path)
+    assert "executed" not in capsys.readouterr().out
+
+
+def test_broken_files_are_refused(tmp_path):
+    for name in ("x_model.pkl", "x.safetensors"):
+        path = tmp_path / name
+        with pytest.raises(UserError, match="no such file"):
+            convert_release(path, tmp_path)
+        path.write_bytes(b"not a checkpoint")
+        with pytest.raises(UserError, match="not a readable state dict") as caught:
+            convert_release(path, tmp_path)
+        assert "\n" not in str(caught.value)
+
+
+def refusal(tmp_path, state) -> str:
+    path = tmp_path / "x_model.pkl"
+    torch.save(state, path)
+    with pytest.raises(UserError) as caught:
+        convert_release(path, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    return str(caught.value)
+
+
+def test_every_missing_key_is_named(state):
+    every = [name for name in state if "inv_freq" not in name]
+    assert len(every) > 100
+    path = Path("x_model.pkl")
+    for name in every:
+        rest = {key: value for key, value in state.items() if key != name}
+        with pytest.raises(UserError, match=r"^x_model\.pkl: key '([\w.]+)' is missing$") as caught:
+            checked_state(path, rest, UNet(infer_model(path, rest)))
+        assert str(caught.value).split("'")[1] == name
+
+
+@pytest.mark.parametrize("name", ["model.middle.extra.weight", "optimiser.step", "model.down.0.res.conv3.weight"])
+def test_surplus_key_is_named(tmp_path, state, name):
+    assert f"key '{name}' is surplus" in refusal(tmp_path, state | {name: torch.zeros(2)})
+
+
+@pytest.mark.parametrize("name", ["model.final.weight", "model.middle.attn.output.bias", "model.up.2.conv.weight"])
+def test_misshapen_key_is_named(tmp_path, state, name):
+    message = refusal(tmp_path, state | {name: torch.zeros(5, 2)})
+    assert f"key '{name}' has shape 5x2, expected " in message
+
+
+def test_impossible_width_is_refused(tmp_path, state):
+    message = refusal(tmp_path, state | {"model.image_proj.weight": torch.zeros(33, 5, 3, 3)})
+    assert "x_model.pkl: not the released architecture: model.width: 33" in message
+
+
+def test_names_translate_both_ways():
+    with torch.device("meta"):
+        names = UNet(ModelSettings(positional_encoding="row")).state_dict()
+    assert all(rename(original(name)) == name for name in names)
+    assert len({original(name) for name in names}) == len(names)
+
+
+@pytest.mark.skipif(not KEYS.exists(), reason="needs the authors' list of keys (shared/release_format)")
+def test_names_and_shapes_are_the_authors():
+    with KEYS.open() as file:
+        listed = {row["key"]: row["shape"] for row in csv.DictReader(file) if "inv_freq" not in row["key"]}
+    with torch.device("meta"):
+        network = UNet(ModelSettings(positional_encoding="row")).state_dict()
+    ours = {original(name): "x".join(map(str, value.shape)) or "scalar" for name, value in network.items()}
+    assert ours == listed
+    state = {
+        key: torch.empty([int(n) for n in shape.split("x")] if shape != "scalar" else [], device="meta")
+        for key, shape in listed.items()
+    }
+    assert infer_model(Path("x"), state) == ModelSettings(positional_encoding="row")
+
+
+def test_release_settings_take_other_timesteps():
+    settings = TrainingSettings.model_validate(release_settings(ModelSettings(), 50))
+    assert settings.diffusion.steps == 50
+    assert settings.diffusion.anomaly_target == "scaled_epsilon"
