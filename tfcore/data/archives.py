@@ -1,4 +1,4 @@
-"""Extracting archives: only regular files inside the target, and only if they fit on the disk."""
+"""Extracting archives: only regular files inside the target, and only while they fit on the disk."""
 
 import lzma
 import shutil
@@ -8,17 +8,19 @@ import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
 
+from tfcore.data.progress import Progress
 from tfcore.errors import UserError
 
-MARGIN = 0.02  # share of the archive's content that must stay free on the disk
+RESERVE = 50_000_000  # bytes that stay free on the disk
 
 
 def extract(archive: Path, folder: Path) -> None:
-    """Extract a tar (plain, gz, xz, bz2) or zip archive into ``folder``.
+    """Extract a tar (plain, gz, xz, bz2) or zip archive into ``folder``, with progress on stderr.
 
     Raises `UserError` that names the archive when it is damaged or of another kind, when a member would land outside
-    ``folder`` or is a link or device, or when the disk has too little space (checked before anything is written).
+    ``folder`` or is a link or device, or when the disk has too little space. ``folder`` may then be left half filled.
     """
+    _check_space(archive, folder, archive.stat().st_size)
     try:
         if zipfile.is_zipfile(archive):
             with zipfile.ZipFile(archive) as file:
@@ -32,12 +34,14 @@ def extract(archive: Path, folder: Path) -> None:
 
 
 def _extract_tar(archive: Path, folder: Path) -> None:
-    # A compressed tar is read twice: the sizes of its members are known only after decompressing all of it.
-    with tarfile.open(archive) as file:
-        needed = sum(_checked(member.name, member.isreg() or member.isdir(), archive, member.size) for member in file)
-    _check_space(archive, folder, needed)
-    with tarfile.open(archive) as file:
-        file.extractall(folder, filter="data")
+    # One pass: to know the sizes of all members beforehand, a compressed tar would have to be decompressed twice.
+    size = archive.stat().st_size
+    with archive.open("rb") as raw, tarfile.open(fileobj=raw) as file, Progress(f"extract {archive.name}", size) as bar:
+        for member in file:
+            needed = _checked(member.name, member.isreg() or member.isdir(), archive, member.size)
+            _check_space(archive, folder, needed)
+            file.extract(member, folder, filter="data")
+            bar.update(raw.tell(), size)
 
 
 def _extract_zip(file: zipfile.ZipFile, archive: Path, folder: Path) -> None:
@@ -63,8 +67,8 @@ def _checked(name: str, regular: bool, archive: Path, size: int) -> int:
 
 def _check_space(archive: Path, folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
-    if needed * (1 + MARGIN) > free:
+    if needed + RESERVE > free:
         raise UserError(
-            f"{folder}: {archive.name} needs {needed / 1e9:.1f} GB and {free / 1e9:.1f} GB are free; make space, "
-            "or extract it elsewhere and give that folder as `local`"
+            f"{folder}: no space for {archive.name}: {needed / 1e9:.2f} GB more needed, {free / 1e9:.2f} GB free; "
+            "make space, or extract it elsewhere and give that folder as `local`"
         )

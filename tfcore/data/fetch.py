@@ -35,6 +35,8 @@ def fetch(name: str, source: DatasetSettings | TextureSettings, folder: Path | s
         print(f"note: {name}: {local} is not the official archive; check-data tells whether it is complete")
     with replacing_folder(target) as temporary:
         extract(archive, temporary)
+        if target.is_symlink():
+            target.unlink()  # an earlier local folder: only the link goes
     write_json(marker, {"name": name, "archive_sha256": sha256})
     if local is None and not source.archive.keep:
         archive.unlink()

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 
 import requests
 
-from tfcore.data.progress import DownloadProgress
+from tfcore.data.progress import Progress
 from tfcore.errors import UserError
 
 CHUNK = 1 << 16  # bytes; what a broken connection had sent of an unfinished chunk is lost
@@ -49,11 +49,11 @@ class ResumingDownloader:
             if not self.resume:
                 file.truncate(0)
             self.resumed = file.seek(0, 2) > 0
-            with DownloadProgress(self.part.stem, self.size) as progress:
+            with Progress(self.part.stem, self.size) as progress:
                 self._fill(url, file, progress)
             self.part.replace(output_file)
 
-    def _fill(self, url: str, file: BinaryIO, progress: DownloadProgress) -> None:
+    def _fill(self, url: str, file: BinaryIO, progress: Progress) -> None:
         fruitless, furthest = 0, file.tell()
         validator: dict[str, str] = {}
         while self.size is None or file.tell() != self.size:
@@ -67,7 +67,7 @@ class ResumingDownloader:
                     raise
                 time.sleep(self.pause * fruitless)
 
-    def _request(self, url: str, file: BinaryIO, progress: DownloadProgress, validator: dict[str, str]) -> None:
+    def _request(self, url: str, file: BinaryIO, progress: Progress, validator: dict[str, str]) -> None:
         offset = file.tell()
         headers = {"Accept-Encoding": "identity"}
         if offset:

@@ -40,6 +40,7 @@ def pack(
     test = [sample for sample in found.samples if sample.split == "test"]
     _check_complete(category, train, test)
     entries = read_manifest(manifest)
+    _check_listed(entries, found.samples, manifest)
     size = int(settings["resize"])
     read = _Reader(found.root, entries, manifest)
     with replacing_folder(out) as folder:
@@ -59,7 +60,8 @@ def pack(
                 mask = images.read_mask(found.root / sample.mask, read(sample.mask))
                 if mask.shape != (image.height, image.width):
                     raise UserError(
-                        f"{found.root / sample.mask}: {mask.shape} is not its image's size {image.size[::-1]}"
+                        f"{found.root / sample.mask}: {mask.shape[1]} × {mask.shape[0]}, "
+                        f"its image {image.width} × {image.height}"
                     )
                 nearest[number - len(train)] = images.resize_mask_nearest(mask, size)
                 antialiased[number - len(train)] = images.resize_mask_antialiased(mask, size)
@@ -131,6 +133,14 @@ def _check_complete(category: str, train: Iterable[Sample], test: Iterable[Sampl
     missing = [sample.file for sample in test if sample.label and sample.mask is None]
     if missing:
         raise UserError(f"{missing[0]}: its mask is missing ({len(missing)} in this category); run check-data")
+
+
+def _check_listed(entries: dict[str, Entry], samples: Iterable[Sample], manifest: Path | str) -> None:
+    """Refuse a category that lacks files of its manifest; files that it lacks are refused when they are read."""
+    present = {name for sample in samples for name in (sample.file, sample.mask)}
+    for name in entries:
+        if name not in present:
+            raise UserError(f"{name}: in the manifest {manifest}, but missing here; fetch the data set again")
 
 
 def _foreground(

@@ -1,28 +1,34 @@
-"""How far a download is: a bar on a terminal, a line every half minute in a log file."""
+"""How far a download or an extraction is: a bar on a terminal, a line every half minute in a log file."""
 
 import sys
 import time
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich import progress as rich
 
 LOG_SECONDS = 30.0
 
 
-class DownloadProgress:
+class Progress:
     """Shows bytes, speed and time left on stderr; to be used with ``with``."""
 
     def __init__(self, name: str, size: int | None, log_seconds: float = LOG_SECONDS) -> None:
-        columns = (TextColumn(name), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+        columns = (
+            rich.TextColumn(name),
+            rich.BarColumn(),
+            rich.DownloadColumn(),
+            rich.TransferSpeedColumn(),
+            rich.TimeRemainingColumn(),
+        )
         console = Console(stderr=True)
-        self._bar = Progress(*columns, console=console) if console.is_terminal else None
+        self._bar = rich.Progress(*columns, console=console) if console.is_terminal else None
         self._task = self._bar.add_task(name, total=size) if self._bar is not None else None
         self._name, self._log_seconds = name, log_seconds
         self._start: tuple[float, int] | None = None
         self._logged = time.monotonic()
 
-    def __enter__(self) -> "DownloadProgress":
+    def __enter__(self) -> "Progress":
         if self._bar is not None:
             self._bar.start()
         return self
