@@ -1,6 +1,7 @@
 """Invented metrics for the tests of tables and figures; never shown as results."""
 
 import csv
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +12,18 @@ from tfcore.metrics.rows import COLUMNS
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@lru_cache(maxsize=1)
+def defaults() -> Settings:
+    """Return the paper-scale settings."""
+    return load_settings(ROOT / "params.yaml")
+
+
 def paper_settings(tmp_path: Path | None = None, overlay: str = "") -> Settings:
     """Return the paper-scale settings with an overlay of YAML text."""
-    files = [ROOT / "params.yaml"]
-    if overlay and tmp_path is not None:
-        (tmp_path / "overlay.yaml").write_text(overlay, encoding="utf-8")
-        files.append(tmp_path / "overlay.yaml")
-    return load_settings(*files)
+    if tmp_path is None:
+        return defaults()
+    (tmp_path / "overlay.yaml").write_text(overlay, encoding="utf-8")
+    return load_settings(ROOT / "params.yaml", tmp_path / "overlay.yaml")
 
 
 DEMO = """

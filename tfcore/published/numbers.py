@@ -68,8 +68,13 @@ def paper(table: str, dataset: str, category: str, method: str, metric: str) -> 
 
 def paper_names(table: str, column: str) -> list[str]:
     """Return the names in a column (``method``, ``category``, …) of one of the paper's tables, in the paper's order."""
+    return list(_names(table, column))
+
+
+@lru_cache(maxsize=64)
+def _names(table: str, column: str) -> tuple[str, ...]:
     rows = paper_tables()
-    return list(dict.fromkeys(rows.loc[rows["table"] == table, column]))
+    return tuple(dict.fromkeys(rows.loc[rows["table"] == table, column]))
 
 
 @lru_cache(maxsize=1)
