@@ -91,7 +91,8 @@ def infer_model(path: Path, state: dict[str, Tensor]) -> ModelSettings:
     multipliers, blocks, attention = [], [0], [False]
     channels = width
     found = [int(match[1]) for name in state if (match := re.match(r"model\.down\.(\d+)\.", name))]
-    for index in range(max(found, default=-1) + 1):
+    length = max(found, default=-1) + 1
+    for index in range(length):
         place = f"model.down.{index}."
         if any(name.startswith(f"{place}conv.") for name in state):  # a down-sampling: the next resolution begins
             blocks.append(0)
@@ -104,7 +105,7 @@ def infer_model(path: Path, state: dict[str, Tensor]) -> ModelSettings:
             blocks[-1] += 1
             attention[-1] |= any(name.startswith(f"{place}attn.") for name in state)
     if len(multipliers) != len(blocks):
-        raise UserError(f"{path}: key 'model.down.{len(found) and max(found) + 1}.res.conv1.weight' is missing")
+        raise UserError(f"{path}: key 'model.down.{length}.res.conv1.weight' is missing")
     return ModelSettings(
         width=width,
         multipliers=multipliers,
