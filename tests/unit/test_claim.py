@@ -1,0 +1,72 @@
+"""A training is claimed by one living process at a time."""
+
+import json
+import subprocess
+import sys
+import threading
+import time
+
+from tfcore import claim
+from tfcore.claim import claimed, is_alive
+
+
+def test_claim_exists_during_the_block_and_is_gone_after(tmp_path):
+    path = tmp_path / "seed0.claim"
+    with claimed(path) as waited:
+        assert is_alive(path)
+        assert waited < 1
+    assert not path.exists()
+
+
+def test_second_process_waits_for_the_first(tmp_path):
+    path = tmp_path / "seed0.claim"
+    order = []
+
+    def second():
+        with claimed(path) as waited:
+            order.append(("second", waited > 0.5))
+
+    with claimed(path):
+        thread = threading.Thread(target=second)
+        thread.start()
+        time.sleep(1.5)
+        order.append(("first", True))
+    thread.join(timeout=10)
+    assert order == [("first", True), ("second", True)]
+
+
+def test_claim_of_a_dead_process_is_taken_at_once(tmp_path):
+    path = tmp_path / "seed0.claim"
+    code = f"import os, pathlib; from tfcore.claim import Claim; Claim(pathlib.Path({str(path)!r})).take(); os._exit(9)"
+    subprocess.run([sys.executable, "-c", code], check=False)
+    assert path.exists()
+    assert not is_alive(path)
+    with claimed(path) as waited:
+        assert waited < 1
+
+
+def test_claim_of_a_silent_node_is_taken_after_a_while(tmp_path, monkeypatch):
+    monkeypatch.setattr(claim, "STALE_SECONDS", 1.0)
+    path = tmp_path / "seed0.claim"
+    path.write_text(json.dumps({"token": "x", "host": "another-node", "pid": 1, "job": "7"}))
+    with claimed(path) as waited:
+        assert 1 <= waited < 10
+        assert json.loads(path.read_text())["token"] != "x"
+
+
+def test_waiting_ends_when_asked_to_stop(tmp_path):
+    path = tmp_path / "seed0.claim"
+    path.write_text(json.dumps({"token": "x", "host": "another-node", "pid": 1, "job": "7"}))
+    stop: list[int] = []
+    threading.Timer(0.5, stop.append, [1]).start()
+    with claimed(path, stop) as waited:
+        assert waited < 5
+    assert json.loads(path.read_text())["token"] == "x"
+
+
+def test_damaged_claim_is_no_claim(tmp_path):
+    path = tmp_path / "seed0.claim"
+    path.write_text("{half")
+    assert not is_alive(path)
+    with claimed(path) as waited:
+        assert waited < 1

@@ -1,0 +1,138 @@
+"""One process at a time per training, on any shared file system: a claim file that its owner touches while it lives.
+
+A scheduler can start a job again while its first process still runs: after a lost node, or after Snakemake was killed
+and started anew. Outputs are whole with two writers; the claim saves the GPU-hours of computing them twice.
+"""
+
+import json
+import os
+import platform
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from tfcore.files import write_json
+
+TOUCH_SECONDS = 20.0
+STALE_SECONDS = 180.0  # above the time that a network file system may show an old modification time
+OLD_SECONDS = 3600.0  # so old that clocks of different nodes cannot explain it
+
+
+class Claim:
+    """A claim file and whose it is."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.token = uuid4().hex
+
+    def owner(self) -> dict[str, Any] | None:
+        """Return who holds the claim (token, host, pid, job), or None when it is free or cannot be read."""
+        try:
+            content = json.loads(self.path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return content if isinstance(content, dict) else None
+
+    def take(self) -> None:
+        """Write the claim under this process's name, whoever held it."""
+        job = os.environ.get("SLURM_JOB_ID")
+        write_json(self.path, {"token": self.token, "host": platform.node(), "pid": os.getpid(), "job": job})
+
+    def mine(self) -> bool:
+        """Return whether this process holds the claim."""
+        owner = self.owner()
+        return owner is not None and owner.get("token") == self.token
+
+    def touched(self) -> float:
+        """Return when the owner last touched the claim, 0 when it is gone."""
+        try:
+            return self.path.stat().st_mtime
+        except OSError:
+            return 0.0
+
+    def release(self) -> None:
+        """Remove the claim if it is still this process's."""
+        if self.mine():
+            self.path.unlink(missing_ok=True)
+
+
+def is_alive(path: Path) -> bool:
+    """Return whether the owner of a claim lives: its process on this host, else by how lately it touched the file."""
+    claim = Claim(path)
+    owner = claim.owner()
+    if owner is None:
+        return False
+    if owner.get("host") == platform.node():
+        return _process_exists(int(owner.get("pid", 0)))
+    return time.time() - claim.touched() < STALE_SECONDS
+
+
+@contextmanager
+def claimed(path: Path, stop: object = None) -> Iterator[float]:
+    """Hold the claim ``path`` during the block; wait while another living process holds it.
+
+    Yields the seconds waited. When ``stop`` becomes true while waiting, the block runs without the claim: it is to see
+    ``stop`` itself and end.
+    """
+    claim = Claim(path)
+    start = time.monotonic()
+    while not stop and not _try(claim):
+        _wait_for_change(claim, stop)
+    done = threading.Event()
+    toucher = threading.Thread(target=_keep_touching, args=(claim, done), daemon=True)
+    toucher.start()
+    try:
+        yield time.monotonic() - start
+    finally:
+        done.set()
+        toucher.join()
+        claim.release()
+
+
+def _try(claim: Claim) -> bool:
+    if claim.owner() is not None and not _abandoned(claim):
+        return False
+    claim.take()
+    return claim.mine()  # of two that take it at once, the last one has it
+
+
+def _abandoned(claim: Claim) -> bool:
+    """Return whether the owner is surely gone without watching the claim for a while."""
+    owner = claim.owner() or {}
+    if owner.get("host") == platform.node():
+        return not _process_exists(int(owner.get("pid", 0)))
+    return time.time() - claim.touched() > OLD_SECONDS
+
+
+def _wait_for_change(claim: Claim, stop: object) -> None:
+    """Watch a living claim; free it when its time does not change for `STALE_SECONDS` of this host's clock."""
+    owner = claim.owner() or {}
+    print(f"another process trains this run ({owner.get('host')}, job {owner.get('job')}): waiting for it", flush=True)
+    seen, since = claim.touched(), time.monotonic()
+    while not stop and claim.owner() is not None and not _abandoned(claim):
+        time.sleep(1)
+        if claim.touched() != seen:
+            seen, since = claim.touched(), time.monotonic()
+        elif time.monotonic() - since > STALE_SECONDS:
+            claim.path.unlink(missing_ok=True)
+
+
+def _keep_touching(claim: Claim, done: threading.Event) -> None:
+    while not done.wait(TOUCH_SECONDS):
+        if not claim.mine():
+            return  # taken over after a long silence of this process
+        os.utime(claim.path)
+
+
+def _process_exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return pid > 0
