@@ -19,11 +19,21 @@ OTHERS = {"cd", "git", "pip", "source", "sudo", "apt-get", "export", "python3", 
 OTHERS |= {"sinfo", "scancel", "rsync", "ssh", "cat", "mkdocs", "pytest", "nvidia-smi", "watch", "tail", "echo", "cp"}
 
 
-def blocks(page: Path, language: str) -> list[tuple[str, str]]:
-    """Return (marker, text) of the fenced blocks in a language; a marker is the HTML comment right above."""
-    text = page.read_text(encoding="utf-8")
-    pattern = rf"(?:<!-- ([^>]*) -->\n)?^```{language}[^\n]*\n(.*?)^```"
-    return [(match[1] or "", match[2]) for match in re.finditer(pattern, text, re.S | re.M)]
+def blocks(page: Path, *languages: str) -> list[tuple[str, str]]:
+    """Return (marker, text) of the fenced blocks in these languages; a marker is the HTML comment right above."""
+    found, previous, language, lines = [], "", None, []
+    for line in page.read_text(encoding="utf-8").splitlines():
+        if not line.startswith("```"):
+            lines.append(line)
+            previous = line if language is None else previous
+        elif language is None:
+            language, lines = line[3:].split(" ")[0].strip(), []
+        else:
+            if language in languages:
+                marker = re.fullmatch(r"<!-- (.*) -->", previous)
+                found.append((marker[1] if marker else "", "\n".join(lines) + "\n"))
+            language, previous = None, ""
+    return found
 
 
 def commands(text: str) -> list[list[str]]:
@@ -51,10 +61,25 @@ def split(words: list[str]) -> list[list[str]]:
     return [part for part in parts if part]
 
 
+def plain(page: Path) -> list[str]:
+    """Return blocks without a language that are commands."""
+    return [text for _, text in blocks(page, "") if re.match(r"(python|snakemake|make|dvc|git) ", text)]
+
+
+def inline(page: Path) -> list[str]:
+    """Return the commands within sentences and tables: code that begins with one of our tools and goes on."""
+    prose = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.S | re.M)
+    tools = r"python -m tfcore|(?:\.venv/bin/)?snakemake|make|dvc"
+    # `train …` or `--profile NAME` are patterns for the reader, not commands.
+    return [
+        text for text in re.findall(rf"`((?:{tools}) [^`\n]+)`", prose) if not re.search(r"…|NAME|\bN\b|[<\[|]", text)
+    ]
+
+
 COMMANDS = [
     pytest.param(words, id=f"{page.name}: {' '.join(words)[:70]}")
     for page in PAGES
-    for _, text in blocks(page, "(?:bash|sh|console)")
+    for text in [*(text for _, text in blocks(page, "bash", "sh", "console")), *plain(page), *inline(page)]
     for words in commands(text)
 ]
 
@@ -100,7 +125,7 @@ def check_tfcore(words: list[str]) -> None:
     if words[0] in ("--help", "-h"):
         return
     assert words[0] in group.commands, f"tfcore {words[0]}: no such command"
-    if "--help" not in words:
+    if "--help" not in words and len(words) > 1:
         group.commands[words[0]].make_context(words[0], list(words[1:]))
 
 
