@@ -21,9 +21,6 @@ from torch import Tensor, nn
 from tfcore.config import HardwareSettings, ModelSettings
 from tfcore.errors import UserError
 
-CPU_LIMIT = 1e16
-"""Operations of a training above which a machine without a GPU is refused: about a day on a small machine."""
-
 # Dense bf16 peaks in operations per second, from the makers' data sheets; longest matching name wins.
 PEAKS = {
     "A10": 125e12,
@@ -163,16 +160,6 @@ def forward_operations(model: ModelSettings, size: int) -> float:
         with counter:
             network(image, image[:, :1], torch.zeros(1, dtype=torch.long))
     return float(counter.get_total_flops())
-
-
-def check_scale(operations: float, hardware: HardwareSettings, device: torch.device) -> None:
-    """Refuse a training of that many operations on a CPU, unless ``hardware.device`` is ``cpu``."""
-    if device.type == "cpu" and hardware.device == "auto" and operations > CPU_LIMIT:
-        days = operations / 1e11 / 86400  # 1e11 operations per second: a small machine, measured
-        raise UserError(
-            f"no GPU found, and this training takes about {operations:.0e} operations (about {days:.0f} days on two "
-            "CPU cores): try `make demo` instead, or set hardware.device: cpu to insist"
-        )
 
 
 def to_device(module: nn.Module, device: torch.device) -> nn.Module:

@@ -15,12 +15,12 @@ import torch
 from torch import Tensor
 
 from tfcore.anomalies.compose import make_batch
+from tfcore.claim import claimed
 from tfcore.config import HardwareSettings, TrainingSettings, digest
 from tfcore.data.packed import Packed, packed_textures
 from tfcore.device import (
     autocast,
     can_compile,
-    check_scale,
     explained,
     forward_operations,
     peak_memory,
@@ -32,7 +32,7 @@ from tfcore.device import (
     upload,
 )
 from tfcore.errors import UserError
-from tfcore.files import replacing, sha256_of
+from tfcore.files import read_json, replacing, sha256_of
 from tfcore.log import TrainingLog
 from tfcore.model.checkpoint import save_checkpoint
 from tfcore.model.losses import training_losses
@@ -42,6 +42,7 @@ from tfcore.resume import InterruptedTraining, StopRequest, clear_states, load_s
 from tfcore.runs import METHOD, Run
 
 TERMS = ["mask", "anomaly", "normal", "consistency", "total"]
+CPU_LIMIT, CPU_SPEED = 1e16, 1e11  # operations of a training that a CPU may do (a day), and per second (two cores)
 ORDER, STEP = 0, 1  # separate streams of random numbers
 
 
@@ -164,10 +165,18 @@ def train(
     stage = TrainingSettings.model_validate(settings)
     check_epochs(stage)
     device = prepare(hardware)
-    with explained(f"training {run.id}"), stop_on_signal() as stop, reproducible(hardware, device):
+    with (
+        explained(f"training {run.id}"),
+        reproducible(hardware, device),
+        stop_on_signal() as stop,
+        claimed(work.with_name(f"{work.name}.claim"), stop) as waited,
+    ):
         data = TrainingData.load(packed, textures, stage.crop, device)
-        check_scale(training_operations(stage, len(data.images)), hardware, device)
+        if waited and is_trained(out, settings, data):
+            print(f"{run.id} was trained by the job that this one waited for", flush=True)
+            return
         training = Training(run.seed, stage, data, hardware)
+        check_scale(training, hardware)
         inputs = {"pack": data.pack, "manifest_sha256": data.manifest}
         record = start_record(run, "train", settings, str(device), **inputs)
         identity = {"run": run.id, "recipe": stage.recipe, "settings": digest(settings), "pack": data.pack}
@@ -178,6 +187,16 @@ def train(
         save_checkpoint(out / "model.safetensors", training.network, run_names(run), settings)
         finish_record(record, out / "run.json", **summary(training, log, first, out / "model.safetensors"))
         shutil.rmtree(work, ignore_errors=True)
+
+
+def is_trained(out: Path, settings: dict[str, Any], data: TrainingData) -> bool:
+    """Return whether ``out`` holds the finished training of these settings and data."""
+    try:
+        record = read_json(out / "run.json")
+    except (OSError, ValueError):
+        return False
+    made_from = (record.get("settings_digest"), record.get("inputs", {}).get("pack"))
+    return made_from == (digest(settings), data.pack) and (out / "model.safetensors").exists()
 
 
 def run_steps(
@@ -265,9 +284,21 @@ def step_generator(seed: int, step: int) -> torch.Generator:
     return torch.Generator().manual_seed(mixed_seed(seed, STEP, step))
 
 
-def training_operations(settings: TrainingSettings, images: int) -> float:
-    """Return about how many operations the training takes: the backward pass counts as two forward passes."""
-    return 3 * forward_operations(settings.model, settings.crop) * images * settings.train.epochs
+def check_scale(training: Training, hardware: HardwareSettings) -> None:
+    """Refuse a training of paper scale on a CPU, unless ``hardware.device`` is ``cpu``; raises `UserError`."""
+    if training.device.type != "cpu" or hardware.device != "auto":
+        return
+    passes = 3 * len(training.data.images) * training.settings.train.epochs  # backward counts as two forward passes
+    size = training.settings.crop
+    if 2 * count_parameters(training.network) * size**2 * passes < CPU_LIMIT:  # as if all weights met every pixel
+        return
+    operations = passes * forward_operations(training.settings.model, size)
+    if operations > CPU_LIMIT:
+        raise UserError(
+            f"no GPU found, and this training takes {operations:.0e} operations, about "
+            f"{operations / CPU_SPEED / 86400:.0f} days on two CPU cores: try `make demo`, or insist with "
+            "hardware.device: cpu"
+        )
 
 
 def epoch_file(folder: Path, epoch: int) -> Path:

@@ -11,12 +11,11 @@ from tiny_training import CPU, RUN, TRAIN, make_packed, settings_of
 
 import tfcore.train
 from tfcore.config import HardwareSettings, TrainingSettings
-from tfcore.device import check_scale
 from tfcore.errors import UserError
 from tfcore.files import read_json
 from tfcore.resume import InterruptedTraining
 from tfcore.runs import Run
-from tfcore.train import Training, TrainingData, new_network, train, training_operations
+from tfcore.train import Training, TrainingData, check_scale, new_network, train
 
 
 @pytest.fixture
@@ -178,15 +177,17 @@ def test_an_output_folder_below_a_file_is_one_line(folders):
         run_training(folders, "file/below", train={"epochs": 0})
 
 
-def test_paper_scale_without_a_gpu_is_refused_and_can_be_insisted_on():
-    settings = TrainingSettings.model_validate(
-        settings_of(data={"resize": 256, "crop": 224}, model={"width": 64, "multipliers": [1, 2, 2, 2], "blocks": 2})
-    )
-    settings = settings.model_copy(update={"train": settings.train.model_copy(update={"epochs": 1500})})
-    operations = training_operations(settings, 250)
-    assert 2e17 < operations < 5e17
-    cpu = torch.device("cpu")
-    with pytest.raises(UserError, match=r"make demo.*hardware\.device: cpu"):
-        check_scale(operations, HardwareSettings(), cpu)
-    check_scale(operations, HardwareSettings(device="cpu"), cpu)
-    check_scale(1e14, HardwareSettings(), cpu)
+def test_paper_scale_without_a_gpu_is_refused_and_can_be_insisted_on(folders):
+    data = TrainingData.load(folders[0], folders[1], 12, torch.device("cpu"))
+    data.images = data.images[:1].expand(300, -1, -1, -1)
+
+    def training(width, epochs):
+        model = {"width": width, "groups": 8, "multipliers": [1, 2, 2, 2], "blocks": 1, "attention_levels": 2}
+        settings = settings_of(data={"resize": 256, "crop": 224}, model=model, train={"epochs": epochs})
+        return Training(0, TrainingSettings.model_validate(settings), data, CPU)
+
+    auto = HardwareSettings()
+    with pytest.raises(UserError, match=r"\d+ days on two CPU cores: try `make demo`.*hardware\.device: cpu"):
+        check_scale(training(32, 1500), auto)
+    check_scale(training(32, 1500), HardwareSettings(device="cpu"))
+    check_scale(training(32, 3), auto)
