@@ -72,21 +72,22 @@ def is_alive(path: Path) -> bool:
 
 
 @contextmanager
-def claimed(path: Path, stop: object = None) -> Iterator[float]:
+def claimed(path: Path, stop: object = None) -> Iterator[bool]:
     """Hold the claim ``path`` during the block; wait while another living process holds it.
 
-    Yields the seconds waited. When ``stop`` becomes true while waiting, the block runs without the claim: it is to see
-    ``stop`` itself and end.
+    Yields whether it had to wait. When ``stop`` becomes true while waiting, the block runs without the claim: it is to
+    see ``stop`` itself and end.
     """
     claim = Claim(path)
-    start = time.monotonic()
+    waited = False
     while not stop and not _try(claim):
+        waited = True
         _wait_for_change(claim, stop)
     done = threading.Event()
     toucher = threading.Thread(target=_keep_touching, args=(claim, done), daemon=True)
     toucher.start()
     try:
-        yield time.monotonic() - start
+        yield waited
     finally:
         done.set()
         toucher.join()

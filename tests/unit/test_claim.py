@@ -14,7 +14,7 @@ def test_claim_exists_during_the_block_and_is_gone_after(tmp_path):
     path = tmp_path / "seed0.claim"
     with claimed(path) as waited:
         assert is_alive(path)
-        assert waited < 1
+        assert not waited
     assert not path.exists()
 
 
@@ -24,7 +24,7 @@ def test_second_process_waits_for_the_first(tmp_path):
 
     def second():
         with claimed(path) as waited:
-            order.append(("second", waited > 0.5))
+            order.append(("second", waited))
 
     with claimed(path):
         thread = threading.Thread(target=second)
@@ -42,7 +42,7 @@ def test_claim_of_a_dead_process_is_taken_at_once(tmp_path):
     assert path.exists()
     assert not is_alive(path)
     with claimed(path) as waited:
-        assert waited < 1
+        assert not waited
 
 
 def test_claim_of_a_silent_node_is_taken_after_a_while(tmp_path, monkeypatch):
@@ -50,7 +50,7 @@ def test_claim_of_a_silent_node_is_taken_after_a_while(tmp_path, monkeypatch):
     path = tmp_path / "seed0.claim"
     path.write_text(json.dumps({"token": "x", "host": "another-node", "pid": 1, "job": "7"}))
     with claimed(path) as waited:
-        assert 1 <= waited < 10
+        assert waited
         assert json.loads(path.read_text())["token"] != "x"
 
 
@@ -59,8 +59,8 @@ def test_waiting_ends_when_asked_to_stop(tmp_path):
     path.write_text(json.dumps({"token": "x", "host": "another-node", "pid": 1, "job": "7"}))
     stop: list[int] = []
     threading.Timer(0.5, stop.append, [1]).start()
-    with claimed(path, stop) as waited:
-        assert waited < 5
+    with claimed(path, stop):
+        assert stop
     assert json.loads(path.read_text())["token"] == "x"
 
 
@@ -69,4 +69,4 @@ def test_damaged_claim_is_no_claim(tmp_path):
     path.write_text("{half")
     assert not is_alive(path)
     with claimed(path) as waited:
-        assert waited < 1
+        assert not waited
