@@ -77,6 +77,7 @@ def _context(root: Path, settings: Settings, rows: pd.DataFrame, measured: Measu
         "scores": _category_scores(measured),
         "curves": _training_curves(root, settings),
         "claims": claims_table(rows, settings),
+        "from_paper": any(settings.datasets[name].published for name in settings.run.datasets),
         "figures": _figures(results, out),
         "origin": summarise(results),
         "baseline": baseline,
