@@ -53,10 +53,14 @@ def make_demo_data(folder: Path | str, seed: int = 0) -> None:
 
 def draw(name: str, defect: str, index: int, seed: int = 0) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """Draw one image (128, 128, 3) and the mask of its defect (128, 128); ``defect`` may be ``good``."""
-    rng = np.random.default_rng([seed, zlib.crc32(f"{name}/{defect}".encode()), index])
-    canvas = Canvas(SIZE, rng)
+    canvas = empty_canvas(f"{name}/{defect}", index, seed)
     (MVTEC | VISA)[name].draw(canvas, defect)
     return canvas.finish()
+
+
+def empty_canvas(kind: str, index: int, seed: int) -> Canvas:
+    """Return a canvas whose random numbers depend on nothing but what is drawn."""
+    return Canvas(SIZE, np.random.default_rng([seed, zlib.crc32(kind.encode()), index]))
 
 
 def _write_mvtec(folder: Path, name: str, seed: int) -> None:
@@ -108,8 +112,8 @@ def _write_textures(folder: Path, seed: int) -> None:
 
 def _texture(kind: str, index: int, seed: int) -> NDArray[np.uint8]:
     """Draw a two- or three-coloured pattern (128, 128, 3) of random scale and direction."""
-    rng = np.random.default_rng([seed, zlib.crc32(kind.encode()), index])
-    canvas = Canvas(SIZE, rng)
+    canvas = empty_canvas(kind, index, seed)
+    rng = canvas.rng
     x, y = place(canvas.x, canvas.y, tuple(rng.uniform(-0.5, 0.5, 2)), rng.uniform(0, 180))
     frequency = rng.uniform(3, 9)
     u, v = frequency * x + 0.1 * canvas.noise(0.15), frequency * y + 0.1 * canvas.noise(0.15)

@@ -15,10 +15,13 @@ SUPERSAMPLING = 2
 
 
 class Canvas:
-    """An RGB image in [0, 1] and the mask of its defect, in coordinates from -1 to 1 (x right, y down)."""
+    """An RGB image in [0, 1] and the mask of its defect, in coordinates from -1 to 1 (x right, y down).
+
+    Defects have random numbers of their own: without its defect, the same product is drawn.
+    """
 
     def __init__(self, size: int, rng: np.random.Generator) -> None:
-        self.size, self.rng = size, rng
+        self.size, self.rng, self.fault_rng = size, rng, rng.spawn(1)[0]
         side = size * SUPERSAMPLING
         axis = (np.arange(side, dtype=np.float32) + 0.5) / side * 2 - 1
         self.x, self.y = np.meshgrid(axis, axis)
@@ -48,9 +51,9 @@ class Canvas:
         """Add to the mask of the defect."""
         self.defect = np.maximum(self.defect, coverage)
 
-    def noise(self, sigma: float) -> Array:
+    def noise(self, sigma: float, rng: np.random.Generator | None = None) -> Array:
         """Return smooth noise of unit deviation, ``sigma`` in units."""
-        white = fft.rfft2(self.rng.standard_normal(self.x.shape, np.float32))
+        white = fft.rfft2((rng or self.rng).standard_normal(self.x.shape, np.float32))
         rows, columns = fft.fftfreq(len(self.x))[:, None], fft.rfftfreq(len(self.x))
         spread = 2 * (math.pi * sigma / self.pixel) ** 2
         values = fft.irfft2(white * np.exp(-spread * (rows**2 + columns**2)).astype(np.float32))

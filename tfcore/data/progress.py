@@ -4,8 +4,8 @@ import sys
 import time
 from types import TracebackType
 
-from rich.console import Console
 from rich import progress as rich
+from rich.console import Console
 
 LOG_SECONDS = 30.0
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tfcore.data.drawing import Array, Canvas, Colour, box, disc, hexagon, place, polyline, puddle, wander
 
@@ -12,7 +13,7 @@ Scene = Callable[[Canvas, str], None]
 
 def cloth(canvas: Canvas, defect: str) -> None:
     """Draw woven cloth: warp over weft over warp; defects ``cut``, ``stain``, ``thread``."""
-    rng = canvas.rng
+    rng, fault = canvas.rng, canvas.fault_rng
     x, y = place(canvas.x, canvas.y, tuple(rng.uniform(-0.2, 0.2, 2)), rng.uniform(-4, 4))
     x, y = x + 0.012 * canvas.noise(0.25), y + 0.012 * canvas.noise(0.25)
     threads = 9.0
@@ -27,19 +28,21 @@ def cloth(canvas: Canvas, defect: str) -> None:
 
     start = (rng.uniform(-0.6, 0.6), rng.uniform(-0.6, 0.6))
     if defect == "cut":
-        line = wander(rng, start, rng.uniform(0.5, 0.9), 0.35)
-        gap = canvas.cover(polyline(canvas.x, canvas.y, line, rng.uniform(0.06, 0.10)) + 0.012 * canvas.noise(0.03))
+        line = wander(fault, start, fault.uniform(0.5, 0.9), 0.35)
+        gap = canvas.cover(
+            polyline(canvas.x, canvas.y, line, fault.uniform(0.06, 0.10)) + 0.012 * canvas.noise(0.03, fault)
+        )
         canvas.paint(gap, (0.10, 0.09, 0.10))
         canvas.mark(gap)
     elif defect == "stain":
         dx, dy = place(canvas.x, canvas.y, start)
-        spot = puddle(dx, dy, rng, rng.uniform(0.16, 0.34))
+        spot = puddle(dx, dy, fault, fault.uniform(0.16, 0.34))
         rim = np.exp(-((spot / 0.03) ** 2))
         canvas.shade(1 - canvas.cover(spot, 0.06) * (0.38 + 0.2 * rim))
         canvas.image *= 1 - canvas.cover(spot, 0.06)[..., None] * np.array([0.0, 0.12, 0.3], np.float32)
         canvas.mark(canvas.cover(spot))
     elif defect == "thread":
-        line = wander(rng, start, rng.uniform(1.0, 1.6), 0.45, 14)
+        line = wander(fault, start, fault.uniform(1.0, 1.6), 0.45, 14)
         _strand(canvas, polyline(canvas.x, canvas.y, line, 0.065), 0.065, (0.72, 0.20, 0.18))
 
 
@@ -51,7 +54,7 @@ def _strand(canvas: Canvas, distance: Array, width: float, colour: Colour) -> No
 
 def nut(canvas: Canvas, defect: str) -> None:
     """Draw a hexagon nut on a grey table; defects ``scratch``, ``broken``, ``bent``, ``rust``."""
-    rng = canvas.rng
+    rng, fault = canvas.rng, canvas.fault_rng
     canvas.paint(np.ones_like(canvas.x), (0.25, 0.27, 0.29))
     canvas.shade(1 + 0.05 * canvas.noise(0.012) + 0.03 * canvas.noise(0.3))
     x, y = place(canvas.x, canvas.y, tuple(rng.uniform(-0.07, 0.07, 2)), rng.uniform(-10, 10))
@@ -59,13 +62,17 @@ def nut(canvas: Canvas, defect: str) -> None:
     sound = hexagon(x, y, size)
     body = sound
     if defect == "broken":
-        corner = np.deg2rad(30 + 60 * rng.integers(6))
-        cut = (x * np.cos(corner) + y * np.sin(corner)) - size * rng.uniform(0.74, 0.92) + 0.02 * canvas.noise(0.05)
+        corner = np.deg2rad(30 + 60 * fault.integers(6))
+        cut = (
+            (x * np.cos(corner) + y * np.sin(corner))
+            - size * fault.uniform(0.74, 0.92)
+            + 0.02 * canvas.noise(0.05, fault)
+        )
         body = np.maximum(body, cut)
     elif defect == "bent":
-        side = np.deg2rad(60 * rng.integers(6) + rng.uniform(-15, 15))
+        side = np.deg2rad(60 * fault.integers(6) + fault.uniform(-15, 15))
         towards, beside = x * np.cos(side) + y * np.sin(side), y * np.cos(side) - x * np.sin(side)
-        bulge = rng.uniform(0.13, 0.2) * rng.choice([-1, 1])
+        bulge = fault.uniform(0.13, 0.2) * fault.choice([-1, 1])
         body = body - np.float32(bulge) * np.exp(-((beside / 0.22) ** 2)) * (towards > 0)
     if defect in ("broken", "bent"):
         canvas.mark(np.abs(canvas.cover(sound) - canvas.cover(body)))
@@ -89,14 +96,14 @@ def nut(canvas: Canvas, defect: str) -> None:
     angle = rng.uniform(0, 2 * np.pi)
     spot = (0.77 * size * np.cos(angle), 0.77 * size * np.sin(angle))
     if defect == "scratch":
-        line = wander(rng, spot, rng.uniform(0.35, 0.7), 0.15)
-        scratch = polyline(x, y, line - (line.mean(0) - spot), rng.uniform(0.035, 0.05))
+        line = wander(fault, spot, fault.uniform(0.35, 0.7), 0.15)
+        scratch = polyline(x, y, line - (line.mean(0) - spot), fault.uniform(0.035, 0.05))
         canvas.paint(canvas.cover(np.roll(scratch, (3, 3), (0, 1))) * flat, (0.2, 0.2, 0.2), 0.6)
         canvas.paint(canvas.cover(scratch) * flat, (0.96, 0.96, 0.95))
         canvas.mark(canvas.cover(scratch - 0.01) * flat)
     elif defect == "rust":
-        stain = puddle(*place(x, y, spot), rng, rng.uniform(0.13, 0.22))
-        grain = np.clip(0.8 + 0.2 * canvas.noise(0.015), 0, 1)
+        stain = puddle(*place(x, y, spot), fault, fault.uniform(0.13, 0.22))
+        grain = np.clip(0.8 + 0.2 * canvas.noise(0.015, fault), 0, 1)
         canvas.paint(canvas.cover(stain, 0.03) * flat * grain, (0.47, 0.24, 0.10), 0.9)
         canvas.mark(canvas.cover(stain) * flat)
 
@@ -116,11 +123,11 @@ def pills(canvas: Canvas, defect: str) -> None:
         _well(canvas, *place(*tray, centre))
         jitter = rng.uniform(-0.025, 0.025, 2)
         x, y = place(*tray, (centre[0] + jitter[0], centre[1] + jitter[1]), rng.uniform(-9, 9) + 180 * rng.integers(2))
-        fault = defect if number == chosen else "good"
-        if fault == "missing":
+        tint = rng.normal(0, 0.012, 3)
+        if number == chosen and defect == "missing":
             canvas.mark(canvas.cover(box(x, y, 0.17, 0.36, 0.17)))
         else:
-            _capsule(canvas, x, y, fault)
+            _capsule(canvas, x, y, tint, defect if number == chosen else "good")
 
 
 def _well(canvas: Canvas, x: Array, y: Array) -> None:
@@ -129,30 +136,31 @@ def _well(canvas: Canvas, x: Array, y: Array) -> None:
     canvas.shade(1 - 0.16 * np.exp(-((edge / 0.025) ** 2)) * np.clip(0.6 - (x + y), 0, 1))
 
 
-def _capsule(canvas: Canvas, x: Array, y: Array, fault: str) -> None:
-    rng = canvas.rng
+def _capsule(canvas: Canvas, x: Array, y: Array, tint: NDArray[np.float64], defect: str) -> None:
+    fault = canvas.fault_rng
     sound = box(x, y, 0.17, 0.36, 0.17)
     body = sound
-    if fault == "dent":
-        side = rng.choice([-1, 1])
-        bite = disc(*place(x, y, (side * rng.uniform(0.15, 0.19), rng.uniform(-0.25, 0.25))), rng.uniform(0.10, 0.14))
+    if defect == "dent":
+        side = fault.choice([-1, 1])
+        bite = disc(
+            *place(x, y, (side * fault.uniform(0.15, 0.19), fault.uniform(-0.25, 0.25))), fault.uniform(0.10, 0.14)
+        )
         body = np.maximum(body, -bite)
         canvas.mark(np.abs(canvas.cover(sound) - canvas.cover(body)))
     canvas.shade(1 - 0.35 * canvas.cover(np.roll(body, (7, 5), (0, 1)), 0.08))
     upper: Colour = (0.12, 0.50, 0.36)
-    if fault == "colour":
-        upper = (0.60, 0.38, 0.16) if rng.random() < 0.5 else (0.22, 0.30, 0.60)
+    if defect == "colour":
+        upper = (0.60, 0.38, 0.16) if fault.random() < 0.5 else (0.22, 0.30, 0.60)
         canvas.mark(canvas.cover(np.maximum(sound, y)))
-    tint = rng.normal(0, 0.012, 3)
     halves = np.where(y[..., None] < 0, np.array(upper) + tint, np.array([0.90, 0.86, 0.74]) + tint)
     roundness = np.clip(-body / 0.17, 0, 1)
     canvas.paint(canvas.cover(body), (halves * (0.6 + 0.45 * np.sqrt(roundness))[..., None]).astype(np.float32))
     canvas.paint(canvas.cover(np.maximum(body, np.abs(y) - 0.012)), (0.08, 0.32, 0.24), 0.6)
     shine = box(*place(x, y, (-0.06, 0.0)), 0.018, 0.22, 0.018)
     canvas.paint(canvas.cover(np.maximum(shine, body + 0.03), 0.03), (1.0, 1.0, 1.0), 0.55)
-    if fault == "leak":
-        spot = (rng.uniform(-0.12, 0.12), rng.uniform(-0.3, 0.3))
-        pool = puddle(*place(x, y, spot), rng, rng.uniform(0.11, 0.18))
+    if defect == "leak":
+        spot = (fault.uniform(-0.12, 0.12), fault.uniform(-0.3, 0.3))
+        pool = puddle(*place(x, y, spot), fault, fault.uniform(0.11, 0.18))
         canvas.paint(canvas.cover(pool, 0.03), (0.50, 0.40, 0.16), 0.85)
         canvas.mark(canvas.cover(pool))
 
@@ -173,7 +181,7 @@ TRACES = [
 
 def board(canvas: Canvas, defect: str) -> None:
     """Draw a small circuit board; defects ``missing``, ``shifted``, ``crack``, ``burnt``."""
-    rng = canvas.rng
+    rng, fault = canvas.rng, canvas.fault_rng
     canvas.paint(np.ones_like(canvas.x), (0.88, 0.87, 0.85))
     x, y = place(canvas.x, canvas.y, tuple(rng.uniform(-0.04, 0.04, 2)), rng.uniform(-4, 4))
     plate = box(x, y, 0.84, 0.84, 0.06)
@@ -201,7 +209,7 @@ def board(canvas: Canvas, defect: str) -> None:
         if number == chosen and defect == "missing":
             canvas.mark(canvas.cover(box(*at, 0.105, 0.06)))
         elif number == chosen and defect == "shifted":
-            turned = place(*at, tuple(rng.uniform(-0.05, 0.05, 2)), rng.choice([-1, 1]) * rng.uniform(30, 70))
+            turned = place(*at, tuple(fault.uniform(-0.05, 0.05, 2)), fault.choice([-1, 1]) * fault.uniform(30, 70))
             _part(canvas, *turned, number)
             canvas.mark(np.maximum(canvas.cover(box(*at, 0.105, 0.06)), canvas.cover(box(*turned, 0.105, 0.06))))
         else:
@@ -209,13 +217,13 @@ def board(canvas: Canvas, defect: str) -> None:
 
     start = tuple(rng.uniform(-0.45, 0.45, 2))
     if defect == "crack":
-        line = wander(rng, start, rng.uniform(0.7, 1.1), 0.55, 9)
-        crack = polyline(x, y, line, rng.uniform(0.035, 0.05))
+        line = wander(fault, start, fault.uniform(0.7, 1.1), 0.55, 9)
+        crack = polyline(x, y, line, fault.uniform(0.035, 0.05))
         on_board = canvas.cover(plate)
         canvas.paint(canvas.cover(crack) * on_board, (0.78, 0.76, 0.62))
         canvas.mark(canvas.cover(crack) * on_board)
     elif defect == "burnt":
-        spot = puddle(*place(x, y, start), rng, rng.uniform(0.15, 0.26))
+        spot = puddle(*place(x, y, start), fault, fault.uniform(0.15, 0.26))
         canvas.paint(canvas.cover(spot, 0.07), (0.10, 0.065, 0.04), 0.85)
         canvas.mark(canvas.cover(spot))
 
