@@ -18,7 +18,7 @@ app = typer.Typer(
 def main() -> None:
     """Run the command line; a `UserError` becomes one line on stderr and its exit code."""
     # Each module registers its commands on `app`; stages import torch only when they run.
-    from tfcore.cli import data, method, page, plan, report, score  # noqa: F401
+    from tfcore.cli import bench, data, method, page, plan, report, score  # noqa: F401
 
     try:
         app()

@@ -1,0 +1,35 @@
+"""How long Snakemake takes to see what there is to do, at the paper's scale."""
+
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.measure import Row, report
+from tfcore.errors import UserError
+
+
+def run(out: Path | None, repeats: int, targets: tuple[str, ...] = ("all_tables", "table3", "data")) -> list[Row]:
+    """Time ``snakemake -n TARGET`` in an empty working directory, without any data, and count its jobs."""
+    rows: list[Row] = []
+    root = Path.cwd()
+    with tempfile.TemporaryDirectory() as folder:
+        for target in targets:
+            command = [sys.executable, "-m", "snakemake", "-s", str(root / "Snakefile"), "-d", folder, "-n", target]
+            seconds, jobs = [], 0
+            for _ in range(repeats):
+                start = time.perf_counter()
+                done = subprocess.run(command, capture_output=True, text=True, check=False)
+                seconds.append(time.perf_counter() - start)
+                if done.returncode:
+                    lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+                    raise UserError(f"snakemake -n {target}: {lines[-1] if lines else 'failed'}")
+                found = re.findall(r"^total\s+(\d+)", done.stdout + done.stderr, flags=re.MULTILINE)
+                jobs = int(found[-1]) if found else 0
+            middle = statistics.median(seconds)
+            rows.append({"target": target, "jobs": jobs, "seconds": middle, "slowest": max(seconds)})
+    report(rows, {"repeats": repeats}, out)
+    return rows

@@ -1,0 +1,123 @@
+"""Measuring two ways alternately: medians, peak memory, the device's peak, a table and a CSV."""
+
+import csv
+import statistics
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+
+import psutil
+import torch
+from tabulate import tabulate
+
+from tfcore.device import peak_operations
+from tfcore.files import replacing
+
+Row = dict[str, str | int | float | None]
+
+
+class PeakMemory:
+    """The most memory that a block takes in addition, in bytes: the GPU's allocations, or the process sampled."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device, self.bytes = device, 0
+
+    def __enter__(self) -> "PeakMemory":
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
+            self._before = torch.cuda.memory_allocated(self.device)
+            return self
+        self._before = psutil.Process().memory_info().rss
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._sample)
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self.device.type == "cuda":
+            self.bytes = torch.cuda.max_memory_allocated(self.device) - self._before
+        else:
+            self._done.set()
+            self._thread.join()
+
+    def _sample(self) -> None:
+        process = psutil.Process()
+        while not self._done.wait(0.01):
+            self.bytes = max(self.bytes, process.memory_info().rss - self._before)
+
+
+def seconds_of(work: Callable[[], object], device: torch.device) -> float:
+    """Return how long a piece of work takes, the device's part included."""
+    wait_for(device)
+    start = time.perf_counter()
+    work()
+    wait_for(device)
+    return time.perf_counter() - start
+
+
+def wait_for(device: torch.device) -> None:
+    """Wait until the device has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def compare(
+    name: str,
+    plain: Callable[[], object],
+    fast: Callable[[], object],
+    images: int,
+    repeats: int,
+    device: torch.device,
+    operations: float | None = None,
+) -> Row:
+    """Measure plain and fast in turn, after one warm-up each that also gives the memory; return a row of the table.
+
+    ``images`` and ``operations`` are those of one call. The ratio is the median of the ratios of the pairs.
+    """
+    memory = []
+    for way in (plain, fast):
+        with PeakMemory(device) as peak:
+            way()
+            wait_for(device)
+        memory.append(peak.bytes / 2**30)
+    pairs = [(seconds_of(plain, device), seconds_of(fast, device)) for _ in range(repeats)]
+    slow, quick = (statistics.median(column) for column in zip(*pairs, strict=True))
+    limit, source = device_peak(device) if operations else (None, None)
+    return {
+        "what": name,
+        "plain_s": slow,
+        "fast_s": quick,
+        "ratio": statistics.median(a / b for a, b in pairs),
+        "plain_images_per_s": images / slow,
+        "fast_images_per_s": images / quick,
+        "share_of_peak": operations / quick / limit if operations and limit else None,
+        "peak": source,
+        "plain_gib": memory[0],
+        "fast_gib": memory[1],
+        "repeats": repeats,
+    }
+
+
+def device_peak(device: torch.device) -> tuple[float, str]:
+    """Return the device's peak in operations per second: the data sheet's bf16 peak, else a large matrix product's."""
+    known = peak_operations(device)
+    if known:
+        return known, f"{known / 1e12:.0f} TFLOPS bf16, data sheet"
+    size = 2048
+    a, b = torch.randn(size, size, device=device), torch.randn(size, size, device=device)
+    best = min(seconds_of(lambda: a @ b, device) for _ in range(5))
+    speed = 2 * size**3 / best
+    return speed, f"{speed / 1e9:.0f} GFLOPS float32, measured matrix product"
+
+
+def report(rows: list[Row], about: Row, out: Path | None) -> None:
+    """Print the rows as a table below what they have in common, and write both to a CSV."""
+    print(", ".join(f"{name} {value}" for name, value in about.items()))
+    print(tabulate([list(row.values()) for row in rows], headers=list(rows[0]), floatfmt=".4g"))
+    if out is not None:
+        with replacing(out) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, [*about, *rows[0]])
+            writer.writeheader()
+            writer.writerows(about | row for row in rows)

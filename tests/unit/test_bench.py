@@ -1,0 +1,61 @@
+import csv
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from tfcore.config import load_settings
+
+sys.path.insert(0, str(Path(__file__).parents[2]))  # the benchmarks are no part of the package
+from benchmarks import speed
+from benchmarks.measure import PeakMemory, compare
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def settings():
+    return load_settings(ROOT / "params.yaml")
+
+
+def rows_of(path):
+    with path.open() as file:
+        return {row["what"]: row for row in csv.DictReader(file)}
+
+
+def test_the_ratio_is_plain_over_fast(capsys):
+    row = compare("sleep", lambda: time.sleep(0.04), lambda: time.sleep(0.01), 2, 3, torch.device("cpu"))
+    assert row["ratio"] == pytest.approx(4, rel=0.3) and row["plain_images_per_s"] == pytest.approx(50, rel=0.2)
+
+
+def test_peak_memory_sees_what_is_freed_again():
+    with PeakMemory(torch.device("cpu")) as peak:
+        torch.ones(30_000_000).sum()
+        time.sleep(0.05)
+        block = torch.ones(30_000_000)
+        time.sleep(0.05)
+        del block
+    assert peak.bytes > 100e6
+
+
+def test_training_is_measured_both_ways(settings, tmp_path, capsys):
+    out = tmp_path / "train.csv"
+    speed.run_train(settings, out, 1, size=16, width=8, batch=2, native=24, precision="auto")
+    rows = rows_of(out)
+    assert set(rows) == {"training step", "batch only"}
+    assert float(rows["training step"]["ratio"]) > 0 and "device" in rows["training step"]
+    assert "training step" in capsys.readouterr().out
+
+
+def test_inference_is_measured_both_ways(settings, tmp_path, capsys):
+    out = tmp_path / "infer.csv"
+    speed.run_infer(settings, out, 1, size=16, width=8, batch=2, native=16, precision="float32", steps=3)
+    assert set(rows_of(out)) == {"forward pass", "reverse process, T = 3"}
+    assert float(capsys.readouterr().out.split("largest difference of one forward pass: ")[1]) < 1e-5
+
+
+def test_anomalies_are_measured_both_ways(settings, tmp_path):
+    speed.run_anomalies(settings, tmp_path / "anomalies.csv", 1, size=32, batch=2)
+    assert set(rows_of(tmp_path / "anomalies.csv")) == {"batch with anomalies", "Perlin noise"}

@@ -1,0 +1,87 @@
+"""Benchmarks: the fast path against the plain one, measured alternately in one run. Run from the checkout."""
+
+import sys
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated
+
+import typer
+
+from tfcore.cli import app
+from tfcore.cli.options import DEFAULT_PARAMS, Params
+from tfcore.config import load_settings
+from tfcore.errors import UserError
+
+bench = typer.Typer(no_args_is_help=True, help="Measure the fast paths against the plain ones, alternately in one run.")
+app.add_typer(bench, name="bench")
+
+Out = Annotated[Path | None, typer.Option(help="CSV file to write.")]
+Repeats = Annotated[int, typer.Option(min=1, help="Measurements of each way, in turn.")]
+Size = Annotated[int, typer.Option(min=16, help="Side of the network's input in pixels.")]
+Width = Annotated[int, typer.Option(min=8, help="Channels of the first resolution.")]
+Batch = Annotated[int, typer.Option(min=1, help="Images per batch.")]
+Native = Annotated[int, typer.Option(min=16, help="Side of the pictures on disk in pixels.")]
+Precision = Annotated[str, typer.Option(help="auto, float32 or bfloat16 for the fast path.")]
+
+
+@bench.command("train")
+def train_command(
+    size: Size = 224,
+    width: Width = 64,
+    batch: Batch = 8,
+    native: Native = 1024,
+    precision: Precision = "auto",
+    repeats: Repeats = 3,
+    params: Params = DEFAULT_PARAMS,
+    out: Out = None,
+) -> None:
+    """One training step: from files on disk and in float32, against packed images and the fast network."""
+    speed = benchmark("speed")
+    speed.run_train(load_settings(*params), out, repeats, size, width, batch, native, precision)
+
+
+@bench.command("infer")
+def infer_command(
+    size: Size = 224,
+    width: Width = 64,
+    batch: Batch = 8,
+    steps: Annotated[int, typer.Option(min=3, help="Timesteps T of the reverse process.")] = 20,
+    precision: Precision = "auto",
+    repeats: Repeats = 3,
+    params: Params = DEFAULT_PARAMS,
+    out: Out = None,
+) -> None:
+    """Forward pass and reverse process: one image at a time in float32, against batches."""
+    speed = benchmark("speed")
+    speed.run_infer(load_settings(*params), out, repeats, size, width, batch, size, precision, steps)
+
+
+@bench.command("anomalies")
+def anomalies_command(
+    size: Size = 224, batch: Batch = 8, repeats: Repeats = 5, params: Params = DEFAULT_PARAMS, out: Out = None
+) -> None:
+    """Synthetic anomalies: sample by sample in NumPy and Pillow, against the whole batch on the device."""
+    benchmark("speed").run_anomalies(load_settings(*params), out, repeats, size, batch)
+
+
+@bench.command("aupro")
+def aupro_command(repeats: Repeats = 5, out: Out = None) -> None:
+    """AUPRO: a full sort of all pixels, against this project's way."""
+    benchmark("aupro").run(repeats=repeats, out=out)
+
+
+@bench.command("graph")
+def graph_command(repeats: Repeats = 3, out: Out = None) -> None:
+    """Time Snakemake takes to see what there is to do at the paper's scale."""
+    benchmark("graph").run(out, repeats)
+
+
+def benchmark(name: str) -> ModuleType:
+    """Import a benchmark of the checkout, which is no part of the installed package."""
+    root = Path(__file__).resolve().parents[2]
+    if not (root / "benchmarks").is_dir():
+        raise UserError("the benchmarks are in the source checkout: clone the repository and install it with pip -e")
+    if str(root) not in sys.path:
+        sys.path.insert(0, str(root))
+    return import_module(f"benchmarks.{name}")
