@@ -50,7 +50,8 @@ class Gallery:
     category: str
     typical: list[Example]
     failures: list[Example]
-    peak: float  # value of the map that is drawn brightest
+    floor: float  # map value that is drawn black: the median pixel of the good images
+    peak: float  # map value that is drawn brightest: the highest of the category
     separated: bool  # every defective image scores above every good one
 
 
@@ -67,7 +68,7 @@ def gallery(root: Path, settings: Settings, run: Run, count: int, size: int) -> 
     maps = read_maps(file, score["mask_rule"])
     final = final_maps(maps.disc, maps.recon, score["lambda"], score["kernel"])
     scores = image_scores(final)
-    peak = float(final.max())
+    floor, peak = float(np.median(final[maps.labels == 0])), float(final.max())
     with safe_open(file, framework="numpy") as tensors:
         reconstructions = tensors.get_tensor("reconstruction")
     images = _images(root / packed_folder(run.dataset, run.category), maps)
@@ -76,7 +77,7 @@ def gallery(root: Path, settings: Settings, run: Run, count: int, size: int) -> 
     ranks[order] = np.arange(1, len(scores) + 1)
 
     def example(index: int, note: str) -> Example:
-        colours, overlay = _coloured(final[index], peak)
+        colours, overlay = _coloured(final[index], floor, peak)
         return Example(
             file=str(maps.header["files"][index]),
             defect=str(maps.header["defects"][index]),
@@ -96,7 +97,7 @@ def gallery(root: Path, settings: Settings, run: Run, count: int, size: int) -> 
     typical = [example(index, note) for index, note in _typical(maps, scores, count)]
     failures = [example(index, note) for index, note in _failures(maps.labels, scores)]
     separated = bool(scores[maps.labels == 1].min() > scores[maps.labels == 0].max())
-    return Gallery(run.dataset, run.category, typical, failures, peak, separated)
+    return Gallery(run.dataset, run.category, typical, failures, floor, peak, separated)
 
 
 def _typical(maps: MapsFile, scores: NDArray[Any], count: int) -> list[tuple[int, str]]:
@@ -142,9 +143,9 @@ def _palette() -> Pixels:
     return (colormaps[MAP_COLOURS](np.linspace(0, 1, 256))[:, :3] * 255).round().astype(np.uint8)
 
 
-def _coloured(final: NDArray[np.float32], peak: float) -> tuple[Pixels, Pixels]:
+def _coloured(final: NDArray[np.float32], floor: float, peak: float) -> tuple[Pixels, Pixels]:
     """Return a map in colours (H, W, 3), and the same fading out where it is low (H, W, 4)."""
-    level = np.clip(final / (peak or 1.0), 0, 1)
+    level = np.clip((final - floor) / ((peak - floor) or 1.0), 0, 1)
     colours = _palette()[(level * 255).round().astype(np.uint8)]
     alpha = (np.sqrt(level) * 255 * 0.9).round().astype(np.uint8)
     return colours, np.dstack([colours, alpha])
