@@ -8,6 +8,7 @@ import typer
 
 from tfcore.cli import app
 from tfcore.cli.options import DEFAULT_PARAMS, Params
+from tfcore.errors import UserError
 
 Metrics = Annotated[Path, typer.Option(help="Gathered metrics.")]
 
@@ -17,6 +18,7 @@ def tables(
     params: Params = DEFAULT_PARAMS,
     metrics: Metrics = Path("results/metrics.csv"),
     number: Annotated[list[int] | None, typer.Option(help="Table of the paper, 1-9; repeat; default: all.")] = None,
+    dataset: Annotated[list[str] | None, typer.Option(help="Table of a dataset that the paper lacks; repeat.")] = None,
     timing: Annotated[Path, typer.Option(help="Measured inference times, for Table 5.")] = Path("results/timing.csv"),
     out: Annotated[Path, typer.Option(help="Folder for the tables.")] = Path("results/tables"),
     show: Annotated[bool, typer.Option("--show", help="Print the tables as well.")] = False,
@@ -25,7 +27,11 @@ def tables(
     from tfcore.config import load_settings
     from tfcore.report.tables import write_tables
 
-    for file in write_tables(metrics, load_settings(*params), out, number, timing):
+    settings = load_settings(*params)
+    for name in dataset or []:
+        if name not in settings.datasets:
+            raise UserError(f"tables: no such dataset '{name}' (known: {', '.join(settings.datasets)})")
+    for file in write_tables(metrics, settings, out, number, timing, dataset):
         if show and file.suffix == ".md" and not file.stem.endswith("_intervals"):
             typer.echo(file.read_text(encoding="utf-8"))
 
@@ -68,7 +74,6 @@ def figure(
 ) -> None:
     """Draw one figure as PNG and SVG, with its data as CSV beside it."""
     from tfcore.config import load_settings
-    from tfcore.errors import UserError
     from tfcore.report import figures, pictures
 
     settings = load_settings(*params)

@@ -45,14 +45,20 @@ def make_table(number: int, metrics: pd.DataFrame, settings: Settings, timing: P
 
 
 def write_tables(
-    metrics: Path, settings: Settings, out: Path, numbers: list[int] | None = None, timing: Path | None = None
+    metrics: Path,
+    settings: Settings,
+    out: Path,
+    numbers: list[int] | None = None,
+    timing: Path | None = None,
+    datasets: list[str] | None = None,
 ) -> list[Path]:
-    """Write the numbered tables, or all and those of further datasets; return the files. See `write_table`."""
+    """Write the numbered tables and those of ``datasets``, or with neither all of them; return the files written."""
     rows = read_metrics(metrics)
-    tables = [make_table(number, rows, settings, timing) for number in numbers or NUMBERS]
-    if not numbers:
-        measured = Measured(rows, settings)
-        tables += [dataset_table(name, measured) for name in further_datasets(settings)]
+    if not numbers and not datasets:
+        numbers, datasets = list(NUMBERS), further_datasets(settings)
+    tables = [make_table(number, rows, settings, timing) for number in numbers or []]
+    measured = Measured(rows, settings)
+    tables += [dataset_table(name, measured) for name in datasets or []]
     return [file for table in tables for file in write_table(table, out)]
 
 

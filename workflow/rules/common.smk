@@ -108,6 +108,7 @@ def per_run(pattern, variants):
         pattern.format(dataset=dataset, category=category, variant=variant, seed=seed)
         for dataset, category in CATEGORIES
         for variant in dict.fromkeys(variants)
+        if category in SETTINGS.covered_categories(dataset, variant)
         for seed in SEEDS
     ]
 
