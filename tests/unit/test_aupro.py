@@ -126,6 +126,12 @@ def test_closed_forms():
     assert aupro(half, mask) == pytest.approx(0.5)
 
 
+@pytest.mark.parametrize("limit", [0.05, 0.1, 0.3, 0.7])
+def test_perfect_maps_never_exceed_one(limit):
+    masks = some_masks(np.random.default_rng(7), 9)
+    assert 1 - 1e-12 < aupro(masks.astype(np.float32), masks, limit) <= 1
+
+
 def test_regions_count_alike_whatever_their_size_and_diagonals_connect():
     mask = np.zeros((1, 20, 20), dtype=bool)
     mask[0, 0, 0] = True  # one pixel, found

@@ -35,7 +35,7 @@ def aupro_of(pixels: Pixels, fpr_limit: float = 0.3) -> float:
     above, not_below = pixels.ranks(start)
     areas = areas_to_limit(above / pixels.normal_count, not_below / pixels.normal_count, fpr_limit)
     total = float(np.dot(areas, pixels.shares[start:]))
-    return total / (int(pixels.regions.sum()) * fpr_limit)
+    return min(1.0, total / (int(pixels.regions.sum()) * fpr_limit))  # rounding may exceed 1 by an ulp
 
 
 def areas_to_limit(first: Floats, last: Floats, limit: float) -> Floats:

@@ -37,9 +37,9 @@ def _drawn(labels: bytes, resamples: int, seed: int) -> Floats:
 
 
 def interval(values: Floats, confidence: float) -> tuple[float, float]:
-    """Return the percentile interval of resampled values."""
+    """Return the percentile interval of resampled metrics in [0, 1]."""
     tail = (1 - confidence) / 2
-    low, high = np.quantile(values, (tail, 1 - tail))
+    low, high = np.clip(np.quantile(values, (tail, 1 - tail)), 0, 1)  # rounding may exceed 1 by an ulp
     return float(low), float(high)
 
 
