@@ -127,3 +127,10 @@ def test_a_network_in_training_mode_is_refused():
     network = torch.nn.Identity().train()
     with pytest.raises(ValueError, match="training mode"):
         reverse_process(network, torch.zeros(1, 3, 8, 8), training_settings().diffusion)
+
+
+@pytest.mark.parametrize("key", ["beta_grid", "anomaly_target", "step_mask"])
+def test_unresolved_settings_are_refused(key):
+    diffusion = training_settings(diffusion={key: None}).diffusion
+    with pytest.raises(SettingsError, match=rf"diffusion\.{key}: follows the protocol"):
+        reverse_process(lambda x, mask, t: Heads(mask, x, x), torch.zeros(1, 3, 8, 8), diffusion)

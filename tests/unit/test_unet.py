@@ -84,6 +84,14 @@ def test_channels_last_and_bfloat16_agree_with_the_plain_pass():
     assert (rough.normal.float() - plain.normal).abs().max() < 0.05
 
 
+@pytest.mark.parametrize("encoding", ["sinusoidal", "row"])
+def test_the_compiler_takes_the_network_whole(encoding):
+    model, given = network(positional_encoding=encoding), inputs(2, 8, 12)
+    compiled = torch.compile(model, fullgraph=True, backend="eager")
+    for one, other in zip(model(*given), compiled(*given), strict=True):
+        assert torch.allclose(one, other, atol=1e-6)
+
+
 def test_sinusoidal_encoding_is_two_dimensional():
     encoding = sinusoidal_encoding(6, 10)
     assert encoding.shape == (8, 6, 10)

@@ -15,7 +15,7 @@ from tfcore.anomalies.perlin import random_perlin
 from tfcore.anomalies.textures import augment, shuffle_tiles
 from tfcore.config import AnomalySettings, TrainingSettings
 from tfcore.errors import UserError
-from tfcore.model.diffusion import beta_table, compose, training_timesteps
+from tfcore.model.diffusion import beta_table, compose, resolved, training_timesteps
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def make_batch(
         source = anomaly_source(images[:count], textures, options, generator)
         kept = _uniform(count, *options.transparency, generator).to(device).view(-1, 1, 1, 1)
         anomaly[:count] = mask[:count] * (kept * normal[:count] + (1 - kept) * source)
-    if options.previous_mask == "noise_threshold":
+    if resolved(options.previous_mask, "anomalies.previous_mask") == "noise_threshold":
         previous = previous * (t != high).view(-1, 1, 1, 1)  # the reverse process starts from an empty mask
 
     normal, anomaly, mask, previous = _rotate_together([normal, anomaly, mask, previous], options, generator)

@@ -5,7 +5,7 @@ anomaly. Images are (B, C, H, W) in [-1, 1], masks (B, 1, H, W) in [0, 1], times
 """
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -16,6 +16,8 @@ from tfcore.errors import SettingsError, UserError
 Schedule = Literal["linear", "root", "quadratic"]
 Grid = Literal["t_over_T", "linspace"]
 Target = Literal["epsilon", "scaled_epsilon"]
+StepMask = Literal["soft", "binary"]
+Value = TypeVar("Value")
 
 
 class Heads(NamedTuple):
@@ -59,10 +61,17 @@ def betas(steps: int, schedule: Schedule, grid: Grid = "t_over_T", dtype: torch.
     return curves[schedule].to(dtype)
 
 
+def resolved(value: Value | None, key: str) -> Value:
+    """Return a setting that follows the protocol, or raise `SettingsError` if nobody has filled it in."""
+    if value is None:
+        raise SettingsError(f"{key}: follows the protocol and is not resolved; use tfcore.config.resolve first")
+    return value
+
+
 def beta_table(settings: DiffusionSettings, device: torch.device | str = "cpu") -> Tensor:
     """Return `betas` of the settings as float32 on ``device``."""
-    assert settings.beta_grid is not None, "settings must be resolved"
-    return betas(settings.steps, settings.schedule, settings.beta_grid, torch.float32).to(device)
+    grid: Grid = resolved(settings.beta_grid, "diffusion.beta_grid")
+    return betas(settings.steps, settings.schedule, grid, torch.float32).to(device)
 
 
 def _last_timestep(steps: int, grid: Grid) -> int:
@@ -95,13 +104,12 @@ def reverse_step(
 
 def training_timesteps(settings: DiffusionSettings) -> tuple[int, int]:
     """Return the lowest and highest t (inclusive) that training draws from."""
-    assert settings.beta_grid is not None, "settings must be resolved"
-    return 1, _last_timestep(settings.steps, settings.beta_grid)
+    return 1, _last_timestep(settings.steps, resolved(settings.beta_grid, "diffusion.beta_grid"))
 
 
 def call_timesteps(settings: DiffusionSettings) -> list[int]:
     """Return the timesteps of the reverse loop in order: T…1, or T-2…1 as released."""
-    if settings.beta_grid == "t_over_T":
+    if resolved(settings.beta_grid, "diffusion.beta_grid") == "t_over_T":
         return list(range(settings.steps, 0, -1))
     if settings.steps < 3:
         raise SettingsError("diffusion.steps: must be at least 3 with beta_grid linspace, which makes T - 2 calls")
@@ -113,7 +121,7 @@ def mask_divisor(settings: DiffusionSettings) -> int:
     return training_timesteps(settings)[1]
 
 
-def step_mask(probability: Tensor, kind: Literal["soft", "binary"] | None) -> Tensor:
+def step_mask(probability: Tensor, kind: StepMask) -> Tensor:
     """Return the mask that takes part in the reverse step: as estimated, or binarised at 0.5 as released."""
     return (probability > 0.5).to(probability.dtype) if kind == "binary" else probability
 
@@ -131,7 +139,8 @@ def reverse_process(
         raise UserError(f"images must be a float tensor (B, 3, H, W), found {image.dtype} {tuple(image.shape)}")
     if getattr(network, "training", False):
         raise ValueError("the network is in training mode; call network.eval() first")
-    assert settings.anomaly_target is not None, "settings must be resolved"
+    target: Target = resolved(settings.anomaly_target, "diffusion.anomaly_target")
+    mask_kind: StepMask = resolved(settings.step_mask, "diffusion.step_mask")
     table = beta_table(settings, image.device)
     x = image.float()
     previous = x.new_zeros(x.shape[0], 1, *x.shape[2:])
@@ -143,8 +152,8 @@ def reverse_process(
         anomaly, normal = heads.anomaly.float(), heads.normal.float()
         if trace is not None:
             trace.append(Step(step, x, probability, anomaly, normal))
-        mask = step_mask(probability, settings.step_mask)
-        x = reverse_step(x, t, mask, anomaly, normal, table, settings.anomaly_target)
+        mask = step_mask(probability, mask_kind)
+        x = reverse_step(x, t, mask, anomaly, normal, table, target)
         total += probability
         previous = step_mask(probability, "binary")
     return Reverse(x, total / mask_divisor(settings), probability)

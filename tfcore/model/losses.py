@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from tfcore.anomalies.compose import Batch
 from tfcore.config import DiffusionSettings, LossSettings, TrainingSettings
 from tfcore.errors import SettingsError, UserError
-from tfcore.model.diffusion import Heads, at, reverse_step, step_mask
+from tfcore.model.diffusion import Heads, Target, at, resolved, reverse_step, step_mask
 
 SSIM_WINDOW = 11
 SSIM_SIGMA = 1.5
@@ -25,7 +25,7 @@ def training_losses(heads: Heads, batch: Batch, settings: TrainingSettings) -> d
         raise SettingsError("losses: every weight is 0, nothing would be learnt")
     with torch.autocast(batch.normal.device.type, enabled=False):  # SSIM and focal loss need float32
         heads = Heads(*(head.float() for head in heads))
-        scaled = diffusion.anomaly_target == "scaled_epsilon"
+        scaled = resolved(diffusion.anomaly_target, "diffusion.anomaly_target") == "scaled_epsilon"
         target = at(batch.betas, batch.t) * batch.anomaly if scaled else batch.anomaly
         total = batch.normal.new_zeros(())
         parts = dict.fromkeys(weights, total)
@@ -64,8 +64,8 @@ def anomaly_loss(anomaly: Tensor, target: Tensor) -> Tensor:
 
 def normal_loss(prediction: Tensor, normal: Tensor, settings: LossSettings) -> Tensor:
     """L_n = SSIM loss + L1 of the normal appearance (Eq. 8)."""
-    structure = guessed_ssim(prediction, normal) if settings.ssim_range == "guessed" else unit_ssim(prediction, normal)
-    return 1 - structure + F.l1_loss(prediction, normal)
+    similarity = guessed_ssim if resolved(settings.ssim_range, "losses.ssim_range") == "guessed" else unit_ssim
+    return 1 - similarity(prediction, normal) + F.l1_loss(prediction, normal)
 
 
 def unit_ssim(prediction: Tensor, normal: Tensor) -> Tensor:
@@ -99,9 +99,8 @@ def consistency_loss(heads: Heads, batch: Batch, target: Tensor, diffusion: Diff
 
     With a binary step mask, as released, no gradient reaches the mask head.
     """
-    assert diffusion.anomaly_target is not None, "settings must be resolved"
-    kind = diffusion.anomaly_target
-    mask = step_mask(heads.mask_logits.sigmoid(), diffusion.step_mask)
+    kind: Target = resolved(diffusion.anomaly_target, "diffusion.anomaly_target")
+    mask = step_mask(heads.mask_logits.sigmoid(), resolved(diffusion.step_mask, "diffusion.step_mask"))
     estimated = reverse_step(batch.x_t, batch.t, mask, heads.anomaly, heads.normal, batch.betas, kind)
     true = reverse_step(batch.x_t, batch.t, batch.mask, target, batch.normal, batch.betas, kind)
     return F.mse_loss(estimated, true)
