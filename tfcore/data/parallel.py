@@ -17,12 +17,19 @@ def run_all(
 ) -> list[Result]:
     """Do ``work`` on every item with a progress bar on stderr, and return the results in order.
 
-    ``workers`` are threads, ``None`` for one per available core. The first error stops the rest and is raised.
+    ``workers`` are threads, ``None`` for as many cores as granted. The first error stops the rest and is raised.
     """
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    pool = ThreadPoolExecutor(workers or len(os.sched_getaffinity(0)))
+    pool = ThreadPoolExecutor(workers or granted_cores())
     try:
         with Progress(*columns, console=Console(stderr=True)) as progress:
             return list(progress.track(pool.map(work, items), total=len(items), description=title))
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def granted_cores() -> int:
+    """Return the cores that this process may use: what a scheduler says (it sets OMP_NUM_THREADS), else all."""
+    available = len(os.sched_getaffinity(0))
+    granted = os.environ.get("OMP_NUM_THREADS", "")
+    return min(int(granted), available) if granted.isdigit() and int(granted) else available
