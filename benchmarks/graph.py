@@ -15,7 +15,7 @@ from tfcore.errors import UserError
 def run(out: Path | None, repeats: int, targets: tuple[str, ...] = ("all_tables", "table3", "data")) -> list[Row]:
     """Time ``snakemake -n TARGET`` in an empty working directory, without any data, and count its jobs."""
     rows: list[Row] = []
-    root = Path.cwd()
+    root = Path(__file__).resolve().parents[1]
     with tempfile.TemporaryDirectory() as folder:
         for target in targets:
             command = [sys.executable, "-m", "snakemake", "-s", str(root / "Snakefile"), "-d", folder, "-n", target]
