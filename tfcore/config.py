@@ -55,6 +55,12 @@ class RunSettings(Section):
     variants: list[str] | None = Field(None, description="variants to run; null = all of `variants`")
     seeds: list[int] = Field([0], min_length=1, description="seeds; with several, tables give mean ± deviation")
     sweep_variants: list[str] = Field(["full"], description="variants whose maps are scored over the sweeps")
+    release: str | None = Field(
+        None, description="folder with the authors' checkpoints <category>_model.pkl, for the target release_tables"
+    )
+    ablation_categories: dict[str, list[str]] = Field(
+        {}, description="dataset: categories on which ablations run, to save their cost; datasets not named: all"
+    )
 
 
 class Archive(Section):
@@ -220,7 +226,10 @@ class SweepSettings(Section):
 class TableSettings(Section):
     """Presentation of the tables; a variant that is not named here is a row of its own under its own name."""
 
-    baseline: str = Field("full", description="variant that the tables report and ablations are compared with")
+    baseline: str = Field("full", description="variant that the tables report")
+    ablation_baseline: str | None = Field(
+        None, description="variant that ablations are compared with in Table 4; null = the baseline"
+    )
     compare: list[str] = Field([], description="further variants shown beside the baseline in Tables 1-3 and 6-7")
     inference_steps: list[int] = Field([5, 10, 20, 50, 100], description="Table 5: numbers of timesteps T")
     inference_batches: list[int] = Field([1, 8, 32], description="Table 5: batch sizes")
@@ -268,6 +277,8 @@ class Settings(Section):
             ("run.variants", self.run.variants or [], self.variants),
             ("run.sweep_variants", self.run.sweep_variants, self.variants),
             ("tables.baseline", [self.tables.baseline], self.variants),
+            ("tables.ablation_baseline", [self.ablation_baseline], self.variants),
+            ("run.ablation_categories", self.run.ablation_categories, self.datasets),
             ("tables.compare", self.tables.compare, self.variants),
         ):
             for name in names:
@@ -282,6 +293,19 @@ class Settings(Section):
     def selected_variants(self) -> list[str]:
         """Variants that the targets cover, in the order of ``params.yaml``."""
         return list(self.variants) if self.run.variants is None else self.run.variants
+
+    @property
+    def ablation_baseline(self) -> str:
+        """Variant that Table 4 compares with."""
+        return self.tables.ablation_baseline or self.tables.baseline
+
+    def covered_categories(self, dataset: str, variant: str) -> list[str]:
+        """Return the categories of a dataset on which a variant runs: ablations may be kept to some of them."""
+        categories = self.datasets[dataset].categories
+        if variant in (self.tables.baseline, *self.tables.compare):
+            return categories
+        chosen = self.run.ablation_categories.get(dataset, categories)
+        return [category for category in categories if category in chosen]
 
 
 class TrainingSettings(Section):

@@ -45,12 +45,23 @@ def checked_settings():
     values = settings.model_dump(mode="json", by_alias=True)
     for section in [values["textures"], *values["datasets"].values()]:
         section["local"] = located(section["local"])
+    if settings.run.release is not None:  # a variant that is only scored, by release_tables
+        values["run"] |= {"release": located(settings.run.release), "variants": settings.selected_variants}
+        values["variants"]["release"] = {"protocol": "release"}
     return Settings.model_validate(values)
 
 
-def written_settings():
+def only_variant(settings, variant, seed):
+    """Return settings whose tables report one variant and one seed."""
+    values = settings.model_dump(mode="json", by_alias=True)
+    values["run"] |= {"variants": [variant], "seeds": [seed], "sweep_variants": [variant]}
+    values["tables"]["baseline"] = variant
+    return Settings.model_validate(values)
+
+
+def written_settings(settings):
     """Write what the jobs read, once, under a name that follows from its content."""
-    values = SETTINGS.model_dump(mode="json", by_alias=True)
+    values = settings.model_dump(mode="json", by_alias=True)
     file = Path("work/settings") / f"{digest(values)}.json"
     if not file.exists():
         write_json(file, values)
@@ -72,7 +83,7 @@ def as_params(value):
 
 
 SETTINGS = checked_settings()
-PARAMS = written_settings()
+PARAMS = written_settings(SETTINGS)
 DATASETS = SETTINGS.run.datasets
 CATEGORIES = [(name, category) for name in DATASETS for category in SETTINGS.datasets[name].categories]
 VARIANTS = SETTINGS.selected_variants
