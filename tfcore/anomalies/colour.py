@@ -6,7 +6,7 @@ from torch import Tensor
 
 def luminance(images: Tensor) -> Tensor:
     """Return the luminance (B, 1, H, W) by the weights of ITU-R BT.601."""
-    weights = images.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
+    weights = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1).to(images.device, non_blocking=True)
     return (images * weights).sum(dim=1, keepdim=True)
 
 

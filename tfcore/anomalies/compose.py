@@ -46,7 +46,8 @@ def make_batch(
     options, device = settings.anomalies, images.device
     batch, height, width = images.shape[:3]
     low, high = training_timesteps(settings.diffusion)
-    t = torch.randint(low, high + 1, (batch,), generator=generator, device=generator.device).to(device)
+    t = torch.randint(low, high + 1, (batch,), generator=generator, device=generator.device)
+    t = t.to(device, non_blocking=True)  # a copy that blocks would wait for the whole step before
     normal = images.permute(0, 3, 1, 2).float() / 127.5 - 1
     anomaly = torch.zeros_like(normal)
     mask, previous = normal.new_zeros(batch, 1, height, width), normal.new_zeros(batch, 1, height, width)
@@ -59,7 +60,7 @@ def make_batch(
         mask[:count] = (noise.abs() > options.threshold) * allowed
         previous[:count] = previous_masks(noise, options, generator) * allowed
         source = anomaly_source(images[:count], textures, options, generator)
-        kept = _uniform(count, *options.transparency, generator).to(device).view(-1, 1, 1, 1)
+        kept = _uniform(count, *options.transparency, generator).to(device, non_blocking=True).view(-1, 1, 1, 1)
         anomaly[:count] = mask[:count] * (kept * normal[:count] + (1 - kept) * source)
     if resolved(options.previous_mask, "anomalies.previous_mask") == "noise_threshold":
         previous = previous * (t != high).view(-1, 1, 1, 1)  # the reverse process starts from an empty mask
@@ -80,10 +81,10 @@ def anomaly_source(images: Tensor, textures: Tensor, options: AnomalySettings, g
     batch, height, width = images.shape[:3]
     textured = torch.rand(batch, generator=generator, device=source) < options.texture_fraction
     chosen = torch.randint(len(textures), (batch,), generator=generator, device=source)
-    foreign = textures[chosen.to(textures.device)].to(images.device).permute(0, 3, 1, 2).float()
+    foreign = textures[chosen.to(textures.device, non_blocking=True)].to(images.device).permute(0, 3, 1, 2).float()
     if foreign.shape[2:] != (height, width):
         foreign = F.interpolate(foreign, (height, width), mode="bilinear", antialias=True)
-    is_texture = textured.to(images.device).view(-1, 1, 1, 1)
+    is_texture = textured.to(images.device, non_blocking=True).view(-1, 1, 1, 1)
     mixed = torch.where(is_texture, foreign, images.permute(0, 3, 1, 2).float())
     augmented = augment(mixed, options.operations, generator)
     shuffled = shuffle_tiles(augmented, options.tiles, generator)
@@ -98,7 +99,8 @@ def previous_masks(noise: Tensor, options: AnomalySettings, generator: torch.Gen
     the same and a lower one. The maximum does not empty a mask whose negative lobes are larger.
     """
     batch = len(noise)
-    kind, place = (_uniform(batch, 0, 1, generator).to(noise.device).view(-1, 1, 1, 1) for _ in range(2))
+    drawn = (_uniform(batch, 0, 1, generator) for _ in range(2))
+    kind, place = (value.to(noise.device, non_blocking=True).view(-1, 1, 1, 1) for value in drawn)
     higher = options.threshold + (1 - options.threshold) * place
     lower = options.threshold * place
     dropped = kind < options.previous_mask_dropout
@@ -130,7 +132,7 @@ def _rotate_together(
     degrees = _uniform(batch, -options.rotation_degrees, options.rotation_degrees, generator)
     stacked = torch.cat(maps, dim=1)
     rotated = rotate(stacked, degrees, "nearest")
-    result = torch.where(turned.to(stacked.device).view(-1, 1, 1, 1), rotated, stacked)
+    result = torch.where(turned.to(stacked.device, non_blocking=True).view(-1, 1, 1, 1), rotated, stacked)
     return result[:, :3], result[:, 3:6], result[:, 6:7], result[:, 7:]
 
 

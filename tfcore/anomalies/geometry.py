@@ -11,7 +11,7 @@ from torch.nn import functional as F
 def rotate(images: Tensor, degrees: Tensor, mode: Literal["nearest", "bilinear"]) -> Tensor:
     """Rotate images (B, C, H, W) by degrees (B,) within their frame; what comes from outside is 0."""
     height, width = images.shape[2:]
-    radians = degrees.to(images.device) * (math.pi / 180)
+    radians = degrees.to(images.device, non_blocking=True) * (math.pi / 180)
     cos, sin = radians.cos(), radians.sin()
     zero = torch.zeros_like(cos)
     # The grid is in units of half the height and half the width; the ratio keeps right angles right.

@@ -39,6 +39,7 @@ def random_perlin(
     """Draw noise (B, H, W) with 2^low … 2^high cells per axis; the draws are made where the generator lives."""
     low, high = exponents
     source = generator.device
-    drawn = torch.randint(low, high + 1, (batch, 2), generator=generator, device=source)
+    cells = torch.randint(low, high + 1, (batch, 2), generator=generator, device=source)
     angles = 2 * math.pi * torch.rand(batch, 2**high + 1, 2**high + 1, generator=generator, device=source)
-    return perlin_noise(angles.to(device), (2.0**drawn).to(device), height, width)
+    drawn = angles.to(device, non_blocking=True), (2.0**cells).to(device, non_blocking=True)
+    return perlin_noise(*drawn, height, width)

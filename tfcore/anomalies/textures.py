@@ -19,7 +19,7 @@ Operation = Callable[[Tensor, torch.Generator], Tensor]
 def uniform(images: Tensor, low: float, high: float, generator: torch.Generator, per: int = 1) -> Tensor:
     """Draw one number per image, or one per channel with ``per`` = 3, shaped (B, per, 1, 1)."""
     drawn = torch.rand(len(images), per, 1, 1, generator=generator, device=generator.device)
-    return (low + (high - low) * drawn).to(images.device)
+    return (low + (high - low) * drawn).to(images.device, non_blocking=True)
 
 
 def gamma_contrast(images: Tensor, generator: torch.Generator) -> Tensor:
@@ -36,7 +36,7 @@ def brightness(images: Tensor, generator: torch.Generator) -> Tensor:
 
 def sharpness(images: Tensor, generator: torch.Generator) -> Tensor:
     """Blend with a smoothed copy: factor 0 is smooth, 1 the image, 2 sharpened; drawn from [0.1, 1.9]."""
-    kernel = images.new_tensor([[1, 1, 1], [1, 5, 1], [1, 1, 1]]) / 13
+    kernel = (torch.tensor([[1, 1, 1], [1, 5, 1], [1, 1, 1]]) / 13).to(images.device, non_blocking=True)
     padded = F.pad(images, (1, 1, 1, 1), mode="replicate")
     smooth = F.conv2d(padded, kernel.expand(3, 1, 3, 3), groups=3)
     return (smooth + uniform(images, 0.1, 1.9, generator) * (images - smooth)).clamp(0, 255)
@@ -123,7 +123,7 @@ def shuffle_tiles(images: Tensor, tiles: int, generator: torch.Generator) -> Ten
     if (high * tiles, wide * tiles) != (height, width):
         fitted = F.interpolate(images, (high * tiles, wide * tiles), mode="bilinear")
     keys = torch.rand(batch, tiles * tiles, generator=generator, device=generator.device)
-    order = keys.argsort(dim=1).to(images.device)
+    order = keys.argsort(dim=1).to(images.device, non_blocking=True)
     parts = fitted.view(batch, channels, tiles, high, tiles, wide).permute(0, 2, 4, 1, 3, 5).flatten(1, 2)
     shuffled = parts.gather(1, order[:, :, None, None, None].expand_as(parts))
     shuffled = shuffled.view(batch, tiles, tiles, channels, high, wide).permute(0, 3, 1, 4, 2, 5)

@@ -71,7 +71,7 @@ def resolved(value: Value | None, key: str) -> Value:
 def beta_table(settings: DiffusionSettings, device: torch.device | str = "cpu") -> Tensor:
     """Return `betas` of the settings as float32 on ``device``."""
     grid: Grid = resolved(settings.beta_grid, "diffusion.beta_grid")
-    return betas(settings.steps, settings.schedule, grid, torch.float32).to(device)
+    return betas(settings.steps, settings.schedule, grid, torch.float32).to(device, non_blocking=True)
 
 
 def _last_timestep(steps: int, grid: Grid) -> int:
