@@ -1,7 +1,9 @@
 """AUPRO against an independent brute-force float64 oracle, closed forms, and the errors it must raise."""
 
+import sys
 from collections import deque
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -180,6 +182,18 @@ def test_areas_of_ramps():
     assert areas_to_limit(first, last, 0.3) == pytest.approx([0.3, 0.2, 0.025, 0.1, 0.0])
 
 
+def test_benchmark_measures_two_ways_to_the_same_number(tmp_path):
+    sys.path.insert(0, str(Path(__file__).parents[2]))  # the benchmarks are no part of the package
+    from benchmarks.aupro import made_up, plain_aupro, run
+
+    (row,) = run([(6, 48)], repeats=1, out=tmp_path / "aupro.csv")
+    assert row["difference"] < 1e-9
+    assert row["plain_mib"] > row["fast_mib"] > 0
+    maps, masks = made_up(6, 48)
+    tied = np.round(maps * 4)
+    assert plain_aupro(tied, masks) == pytest.approx(aupro(tied, masks), abs=1e-9)
+
+
 def test_errors_instead_of_numbers():
     mask = np.zeros((2, 4, 4), dtype=bool)
     mask[1, 1, 1] = True
@@ -194,6 +208,7 @@ def test_errors_instead_of_numbers():
         (infinite, mask, "map 0 has a value that is NaN or infinite"),
         (good[:1], mask, "shape"),
         (good[0], mask[0], "shape"),
+        (good[:0], mask[:0], "nothing to score"),
         (good.astype(complex), mask, "type"),
         (good, mask * 0.4, "between 0 and 1"),
         (good, mask.astype("U1"), "type"),

@@ -99,6 +99,15 @@ def test_interval_covers_a_known_error():
     assert 87 <= inside <= 99
 
 
+def test_no_interval_where_resampling_shows_no_spread():
+    scores = LABELS.astype(np.float32)
+    perfect = weighted_metrics(scores, LABELS, resampled_counts(LABELS, 50))["image_auroc"]
+    assert (perfect == 1).all()
+    assert interval(perfect, 0.95) == (None, None)
+    assert interval(np.append(perfect, 0.9), 0.95) != (None, None)
+    assert mean_interval([[1.0] * 4]) == (None, None)
+
+
 def test_mean_interval_over_categories():
     values = list(np.linspace(0.9, 1.0, 15))
     low, high = mean_interval([values])
@@ -107,8 +116,8 @@ def test_mean_interval_over_categories():
     assert high == pytest.approx(0.95 + 1.96 * spread, abs=2e-3)
     narrow = mean_interval([[0.5] * 3, values])
     assert narrow[1] - narrow[0] == pytest.approx((high - low) / 2, rel=0.1)
-    assert mean_interval([[0.9, 0.8]]) is None
-    assert mean_interval([values], resamples=0) is None
+    assert mean_interval([[0.9, 0.8]]) == (None, None)
+    assert mean_interval([values], resamples=0) == (None, None)
 
 
 def test_over_seeds():

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from tfcore.metrics.pixels import Array, Floats, Pixels, checked, images_of
 
 CHUNK = 64  # resamples at once: what they need stays in the processor's cache
+NO_SPREAD = 1e-12
 FEWEST_CATEGORIES = 3  # the bootstrap over one or two values says nothing
 
 
@@ -36,8 +37,13 @@ def _drawn(labels: bytes, resamples: int, seed: int) -> Floats:
     return counts
 
 
-def interval(values: Floats, confidence: float) -> tuple[float, float]:
-    """Return the percentile interval of resampled metrics in [0, 1]."""
+def interval(values: Floats, confidence: float) -> tuple[float | None, float | None]:
+    """Return the percentile interval of resampled metrics in [0, 1], unknown where no resample differs from another.
+
+    At an AUROC of 1 every resample is 1 as well; [1, 1] would claim a certainty that nobody has.
+    """
+    if values.size == 0 or np.ptp(values) < NO_SPREAD:
+        return None, None
     tail = (1 - confidence) / 2
     low, high = np.clip(np.quantile(values, (tail, 1 - tail)), 0, 1)  # rounding may exceed 1 by an ulp
     return float(low), float(high)
@@ -142,13 +148,13 @@ def area_to_limit(x: Floats, y: Floats, limit: float) -> Floats:
 
 def mean_interval(
     groups: Sequence[Sequence[float]], confidence: float = 0.95, resamples: int = 2000, seed: int = 0
-) -> tuple[float, float] | None:
+) -> tuple[float | None, float | None]:
     """Return the bootstrap interval of a mean of group means, categories resampled within their group (dataset).
 
-    None where a group has fewer than three categories.
+    Unknown where a group has fewer than three categories.
     """
     if resamples == 0 or any(len(group) < FEWEST_CATEGORIES for group in groups):
-        return None
+        return None, None
     generator = np.random.default_rng(seed)
     means = [np.asarray(group)[generator.integers(0, len(group), (resamples, len(group)))].mean(1) for group in groups]
     return interval(np.mean(means, axis=0), confidence)

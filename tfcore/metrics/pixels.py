@@ -51,6 +51,8 @@ def checked(maps: Array, masks: Array) -> tuple[Array, NDArray[np.bool_]]:
         raise UserError(
             f"maps have the shape {maps.shape} and masks {masks.shape}: both must be (images, height, width) and equal"
         )
+    if maps.size == 0:
+        raise UserError(f"maps have the shape {maps.shape}: there is nothing to score")
     if maps.dtype.kind not in "fiu":
         raise UserError(f"maps have the type {maps.dtype}: real numbers are needed")
     if masks.dtype.kind == "f" and not np.isin(np.unique(masks), (0, 1)).all():

@@ -88,7 +88,7 @@ def _averages(
         if len(expected) > 1 and len(complete) == len(expected):
             means.append((AVERAGE, list(complete.values())))
         for dataset, groups in means:
-            low, high = mean_interval(groups, confidence, resamples) or (None, None)
+            low, high = mean_interval(groups, confidence, resamples)
             averages.append(ids | {"dataset": dataset, "value": _mean_of_means(groups), "low": low, "high": high})
     return pd.DataFrame(averages, columns=list(COLUMNS))
 
