@@ -113,15 +113,19 @@ def per_category(pattern):
     return [pattern.format(dataset=dataset, category=category) for dataset, category in CATEGORIES]
 
 
-def per_run(pattern, variants):
-    """Return the pattern's path for every selected category, the given variants and every seed; none twice."""
-    return [
-        pattern.format(dataset=dataset, category=category, variant=variant, seed=seed)
+def per_run(pattern, variants, shared_as=None):
+    """Return the pattern's path for every category that a variant covers and every seed; none twice.
+
+    `shared_as` gives the variant under whose name a result lies.
+    """
+    paths = [
+        pattern.format(dataset=dataset, category=category, variant=(shared_as or {}).get(variant, variant), seed=seed)
         for dataset, category in CATEGORIES
-        for variant in dict.fromkeys(variants)
+        for variant in variants
         if category in SETTINGS.covered_categories(dataset, variant)
         for seed in SEEDS
     ]
+    return list(dict.fromkeys(paths))
 
 
 def settings_of(stage):

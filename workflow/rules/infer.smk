@@ -50,4 +50,4 @@ use rule infer_maps as infer_epoch with:
 rule maps:
     """The maps of every category, variant and seed."""
     input:
-        per_run(f"results/maps/{RUN}/maps.safetensors", [INFERRED_AS[variant] for variant in VARIANTS]),
+        per_run(f"results/maps/{RUN}/maps.safetensors", VARIANTS, INFERRED_AS),

@@ -8,7 +8,7 @@ localrules:
 rule checkpoints:
     """The checkpoint of every category, variant and seed."""
     input:
-        per_run(f"results/checkpoints/{RUN}/model.safetensors", [TRAINED_AS[variant] for variant in VARIANTS]),
+        per_run(f"results/checkpoints/{RUN}/model.safetensors", VARIANTS, TRAINED_AS),
 
 
 # `run.json` has the sha256 of the weights and stands for them in everything that follows, so that Snakemake never
