@@ -124,6 +124,17 @@ def test_provenance_names_commit_device_and_cost(made):
     assert "4.0 h" in page.texts  # two trainings of two hours
 
 
+def test_cost_comes_from_the_records_of_the_jobs(tmp_path: Path):
+    settings = settings_of(tmp_path)
+    write_results(tmp_path, settings, pictures=0)
+    record = tmp_path / "logs/benchmarks/train_model/mvtec_ad/bottle/full/seed0.tsv"
+    record.parent.mkdir(parents=True)
+    record.write_text("s\tmax_rss\n5400.0\t2500.0\n", encoding="utf-8")
+    write_page(tmp_path, settings, tmp_path / "page.html")
+    page = Reader((tmp_path / "page.html").read_text(encoding="utf-8"))
+    assert {"train_model", "90 min", "2.5 GB", "Table 4 (ablations)"} <= set(page.texts)
+
+
 def test_same_input_gives_the_same_page(made, tmp_path: Path):
     out, _ = made
     again = out.with_name("again.html")

@@ -35,6 +35,7 @@ class Example:
     of: int
     note: str
     size: int  # side in pixels
+    cut: int  # per cent of the width at which the overlay begins: through the defect, so that both are seen
     image: str
     overlay: str
     map: str
@@ -87,6 +88,7 @@ def gallery(root: Path, settings: Settings, run: Run, count: int, size: int) -> 
             of=len(scores),
             note=note,
             size=final.shape[1],
+            cut=_cut(maps.masks[index]),
             image="" if images is None else _uri(images[index], size),
             overlay=_uri(overlay, size),
             map=_uri(colours, size),
@@ -134,6 +136,11 @@ def _images(packed: Path, maps: MapsFile) -> NDArray[Any] | None:
     except (OSError, UserError):
         return None
     return images if len(images) == len(maps.labels) else None
+
+
+def _cut(mask: NDArray[np.bool_]) -> int:
+    columns = np.flatnonzero(mask.any(axis=0))
+    return round(100 * float(columns.mean() + 0.5) / mask.shape[1]) if len(columns) else 50
 
 
 @lru_cache(maxsize=1)

@@ -11,6 +11,7 @@ from markupsafe import Markup
 from PIL import Image
 
 from tfcore.config import Settings, digest
+from tfcore.cost import BENCHMARKS, Cost, cost_rows, read_jobs, table_costs, total
 from tfcore.errors import UserError
 from tfcore.files import write_text
 from tfcore.published.numbers import paper, paper_names, release
@@ -80,6 +81,7 @@ def _context(root: Path, settings: Settings, rows: pd.DataFrame, measured: Measu
         "from_paper": any(settings.datasets[name].published for name in settings.run.datasets),
         "figures": _figures(results, out),
         "origin": summarise(results),
+        "costs": _costs(root, settings),
         "baseline": baseline,
         "results_link": _relative(results, out),
     }
@@ -250,6 +252,17 @@ def _loss(log: Path) -> list[float]:
         return []
     group = max(1, -(-len(values) // 120))
     return [float(value) for value in values.groupby([index // group for index in range(len(values))]).mean()]
+
+
+def _costs(root: Path, settings: Settings) -> list[tuple[str, list[Cost]]]:
+    """Return what the workflow's jobs cost, by rule and by table; nothing where no job has left its record."""
+    jobs = read_jobs(root / BENCHMARKS)
+    if not jobs:
+        return []
+    rules = dict.fromkeys(row.rule for row in cost_rows(jobs))
+    by_rule = [total(rule, "", [job for job in jobs if job.rule == rule]) for rule in rules]
+    by_rule.append(total("all", "", jobs))
+    return [("Rule", by_rule), ("What it rests on", [row for row in table_costs(jobs, settings) if row.jobs])]
 
 
 def _figures(results: Path, out: Path) -> list[dict[str, str]]:
