@@ -105,3 +105,14 @@ def test_sharing_follows_the_settings_and_not_the_name(tmp_path: Path):
     settings = settings_with(tmp_path, "diffusion: {steps: 10}")
     assert shared_variant(settings, "train", "steps_10") == "full"
     assert shared_variant(settings, "train", "steps_20") == "steps_20"
+
+
+def test_ablations_can_be_kept_to_some_categories(settings: Settings) -> None:
+    run = settings.run.model_copy(update={"ablation_categories": {"visa": ["pcb1"]}})
+    tables = settings.tables.model_copy(update={"compare": ["steps_5"]})
+    some = settings.model_copy(update={"run": run, "tables": tables})
+    everything = settings.datasets["visa"].categories
+    assert some.covered_categories("visa", "no_mask_loss") == ["pcb1"]
+    assert some.covered_categories("visa", "full") == everything
+    assert some.covered_categories("visa", "steps_5") == everything
+    assert some.covered_categories("mvtec_ad", "no_mask_loss") == settings.datasets["mvtec_ad"].categories

@@ -12,7 +12,7 @@ FULL = "TransFusion (full, T=20, linear)"  # the paper's row of the full model, 
 
 @dataclass(frozen=True)
 class Ablation:
-    """A row of Table 4: a variant, or a sweep point of the baseline's maps; ``published`` names the paper's row."""
+    """A row of Table 4: a variant, or a sweep point of its baseline's maps; ``published`` names the paper's row."""
 
     group: str
     label: str
@@ -50,18 +50,18 @@ def ablation_rows(measured: Measured) -> list[Ablation]:
     from_paper = any(settings.datasets[name].published for name in settings.run.datasets)
     selected = settings.selected_variants
     rows = [row for row in PAPER_ROWS if from_paper or row.variant is None or row.variant in selected]
-    known = {row.variant for row in PAPER_ROWS} | {settings.tables.baseline}
+    known = {row.variant for row in PAPER_ROWS} | {settings.ablation_baseline}
     return rows + [Ablation("Further", name, name, None) for name in selected if name not in known]
 
 
 def source_of(row: Ablation, measured: Measured) -> Source:
     """Return where the row's numbers are looked up."""
-    return Source(row.variant or measured.settings.tables.baseline, row.point)
+    return Source(row.variant or measured.settings.ablation_baseline, row.point)
 
 
 def change(measured: Measured, dataset: str, metric: str, source: Source) -> Cell:
     """Return the average minus the full model's, over the categories that both have, in percentage points."""
-    baseline = Source(measured.settings.tables.baseline)
+    baseline = Source(measured.settings.ablation_baseline)
     common = [
         name
         for name in measured.measured_categories(dataset, metric, source)

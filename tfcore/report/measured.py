@@ -140,7 +140,7 @@ class Measured:
             len(wanted & set(self._seeds(dataset, category, "image_auroc", Source(variant, method=method))))
             for method, variant in distinct
             for dataset in datasets
-            for category in self.categories(dataset)
+            for category in self.settings.covered_categories(dataset, variant)
         ]
         return sum(found), len(found) * len(wanted)
 
