@@ -1,6 +1,7 @@
 """Scoring a run's maps and anybody's own maps."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -122,3 +123,19 @@ def test_own_maps_that_are_no_array(tmp_path, content):
     result = CliRunner().invoke(app, ["score", "--maps", f"{tmp_path}/maps.npy", "--masks", f"{tmp_path}/masks.npy"])
     assert isinstance(result.exception, UserError)
     assert "maps.npy: cannot be read" in str(result.exception)
+
+
+def test_run_is_scored_and_gathered_from_the_command_line(tmp_path):
+    made_up_maps(tmp_path / "maps.safetensors", count=9)
+    params = ["--params", str(Path(__file__).parents[2] / "params.yaml")]
+    options = ["--dataset", "demo", "--category", "cap", "--maps", f"{tmp_path}/maps.safetensors"]
+    result = CliRunner().invoke(app, ["score-run", *options, "--epoch", "5", "--out", f"{tmp_path}/a.csv", *params])
+    assert result.exit_code == 0, result.exception
+    (tmp_path / "list.txt").write_text(f"{tmp_path}/a.csv\n")
+    outputs = ["--out", f"{tmp_path}/metrics.csv", "--out-json", f"{tmp_path}/metrics.json"]
+    result = CliRunner().invoke(app, ["gather", "--files-from", f"{tmp_path}/list.txt", *outputs, *params])
+    assert result.exit_code == 0, result.exception
+    table = pd.read_csv(tmp_path / "metrics.csv")
+    assert set(table["point"]) == {"epoch=5"}
+    assert len(table) == 6
+    assert json.loads((tmp_path / "metrics.json").read_text()) == {}
