@@ -107,7 +107,8 @@ def test_sharing_follows_the_settings_and_not_the_name(tmp_path: Path):
     assert shared_variant(settings, "train", "steps_20") == "steps_20"
 
 
-def test_ablations_can_be_kept_to_some_categories(settings: Settings) -> None:
+def test_ablations_can_be_kept_to_some_categories(tmp_path: Path) -> None:
+    settings = settings_with(tmp_path)
     run = settings.run.model_copy(update={"ablation_categories": {"visa": ["pcb1"]}})
     tables = settings.tables.model_copy(update={"compare": ["steps_5"]})
     some = settings.model_copy(update={"run": run, "tables": tables})
