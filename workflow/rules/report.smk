@@ -4,6 +4,10 @@
 report: "../report/workflow.rst"
 
 
+# The page has commands to copy, with the profile that it is made with.
+PROFILE = next((name for option, name in zip(sys.argv, sys.argv[1:]) if option == "--profile"), "slurm")
+
+
 localrules:
     check_claims,
     report,
@@ -48,5 +52,5 @@ rule report:
         settings=as_params(TABLE_SETTINGS),
     shell:
         r"""
-        python -m tfcore report --params {PARAMS:q} >{log:q} 2>&1
+        python -m tfcore report --params {PARAMS:q} --profile {PROFILE:q} >{log:q} 2>&1
         """
