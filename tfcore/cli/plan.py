@@ -1,1 +1,146 @@
-"""Commands of this group."""
+"""Commands that tell what is to do, what runs and what it cost."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tfcore.cli import app
+from tfcore.cli.options import DEFAULT_PARAMS, Params
+
+if TYPE_CHECKING:
+    from tfcore.cost import Cost
+    from tfcore.plan import Plan
+
+STAGES = (("train", "trainings"), ("infer", "inferences"), ("score", "scorings"), ("sweep", "sweeps"))
+Benchmarks = Annotated[
+    list[Path] | None, typer.Option("--benchmark", help="CSV of `python -m benchmarks` to estimate from; repeat.")
+]
+Gpus = Annotated[int, typer.Option(min=1, help="GPUs that you can use at one time.")]
+
+
+@app.command("plan")
+def plan_command(params: Params = DEFAULT_PARAMS, benchmark: Benchmarks = None, gpus: Gpus = 1) -> None:
+    """Tell what is to do for the selected datasets and variants: jobs, hours, disk, longest chain."""
+    from tfcore.config import load_settings
+    from tfcore.plan import CHAIN, make_plan
+    from tfcore.report.origin import duration
+
+    plan = make_plan(load_settings(*params), benchmark)
+    _print_counts(plan)
+    _print_time(plan, gpus)
+    run, seconds = plan.longest()
+    longest = f", {duration(seconds)} of training and inference ({run.id})" if run and seconds is not None else ""
+    print(f"longest chain: {' → '.join(CHAIN)}{longest}")
+    _print_disk(plan, gpus)
+
+
+@app.command("status")
+def status_command(
+    params: Params = DEFAULT_PARAMS,
+    benchmark: Benchmarks = None,
+    lines: Annotated[int, typer.Option(min=1, help="Last lines of the log of each failed job.")] = 5,
+) -> None:
+    """Tell what runs, what failed, what is left and for how long."""
+    from tfcore.config import load_settings
+    from tfcore.plan import make_plan
+    from tfcore.report.origin import duration
+    from tfcore.status import make_status
+
+    status = make_status(make_plan(load_settings(*params), benchmark), lines)
+    _print_counts(status.plan)
+    print(f"\ntraining now: {len(status.running) or 'nothing'}")
+    for at in status.running:
+        speed = "" if at.images_per_second is None else f", {at.images_per_second:.1f} images/s"
+        print(f"  {at.run.id}: step {at.step}, epoch {at.epoch}{speed} ({at.owner})")
+    for title, wanted in (("interrupted, goes on with the next attempt", True), ("failed", False)):
+        found = [failure for failure in status.failed if failure.interrupted == wanted]
+        if found or not wanted:
+            print(f"{title}: {len(found) or 'nothing'}")
+        for failure in found:
+            print(f"  {failure.task.stage} {failure.task.run.id}, {failure.log}:")
+            print("\n".join(f"    {line}" for line in failure.lines))
+    eta = status.eta_seconds
+    print("time left: " + ("unknown, nothing was measured yet" if eta is None else f"about {duration(eta)}"))
+
+
+@app.command("cost")
+def cost_command(
+    params: Params = DEFAULT_PARAMS,
+    out: Annotated[Path | None, typer.Option(help="CSV file to write as well.")] = None,
+) -> None:
+    """Tell what the results cost: GPU-hours, wall time and peak memory per rule and category, and per table."""
+    from tfcore.config import load_settings
+    from tfcore.cost import BENCHMARKS, cost_rows, read_jobs, table_costs, total, write_costs
+    from tfcore.errors import UserError
+
+    settings = load_settings(*params)
+    jobs = read_jobs()
+    if not jobs:
+        raise UserError(f"{BENCHMARKS}: no benchmark files; they are written by the workflow's jobs, here none has run")
+    rows = cost_rows(jobs)
+    _print_costs([*rows, total("all", "", jobs)])
+    print("\nWhat each table rests on (tables share trainings, the rows do not add up):")
+    tables = table_costs(jobs, settings)
+    _print_costs(tables)
+    if any(row.resumed for row in rows):
+        print("\nresumed: trainings of several attempts, whose earlier attempts are estimated from their steps")
+    if out is not None:
+        write_costs([*rows, *tables], out)
+        print(f"\n{out}")
+
+
+def _print_counts(plan: "Plan") -> None:
+    from tabulate import tabulate
+
+    rows = []
+    for stage, name in STAGES:
+        done, count = plan.count(stage)  # type: ignore[arg-type]
+        rows.append([name, done, count - done, count])
+    print(tabulate(rows, headers=["", "done", "to do", "all"], tablefmt="simple"))
+
+
+def _print_time(plan: "Plan", gpus: int) -> None:
+    """Print the estimates with their sources, or what is missing for them."""
+    from tfcore.report.origin import duration
+
+    print()
+    for stage, name in STAGES[:2]:
+        seconds = plan.seconds(stage)  # type: ignore[arg-type]
+        print(f"{name}: {'unknown' if seconds is None else duration(seconds)} on one device")
+        for speed in plan.speeds.get(stage, []):
+            print(f"  measured: {speed}")
+    for line in plan.unknown:
+        print(f"  unknown: {line}")
+    total, longest = [plan.seconds(stage) for stage in ("train", "infer")], plan.longest()[1]
+    if None not in total and longest is not None:
+        seconds = max(longest, sum(part for part in total if part is not None) / gpus)
+        print(f"with {gpus} at one time: {duration(seconds)}")
+
+
+def _print_disk(plan: "Plan", gpus: int) -> None:
+    sizes = plan.disk | {"states of running trainings": gpus * plan.state_bytes}
+    parts = ", ".join(f"{name} {size / 1e9:.3g} GB" for name, size in sizes.items() if size)
+    needed = sum(sizes.values())
+    print(f"disk: {needed / 1e9:.3g} GB to write ({parts or 'nothing'}), {plan.free / 1e9:.0f} GB free")
+    if needed > plan.free:
+        print("  that is more than is free here")
+
+
+def _print_costs(rows: "list[Cost]") -> None:
+    from tabulate import tabulate
+
+    body = [
+        [
+            row.rule,
+            row.category,
+            row.jobs,
+            f"{row.hours:.3f}",
+            f"{row.gpu_hours:.3f}",
+            "" if row.memory is None else f"{row.memory:.0f}",
+            row.resumed or "",
+        ]
+        for row in rows
+    ]
+    headers = ["rule", "of", "jobs", "wall h", "GPU h", "peak MB", "resumed"]
+    print(tabulate(body, headers=headers, tablefmt="simple", disable_numparse=True))

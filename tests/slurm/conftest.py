@@ -1,0 +1,108 @@
+"""A real SLURM on this host for the tests of this folder: three emulated nodes, two fake GPUs on each of two."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+CLUSTER = Path(__file__).parent / "cluster"
+PROGRAMS = ("slurmctld", "slurmd", "munged", "sbatch", "squeue")
+
+
+def installed():
+    return all(shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin:/sbin") for program in PROGRAMS)
+
+
+def install():
+    """Install SLURM and munge from the distribution (Debian, Ubuntu)."""
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    for command in (["apt-get", "update", "-q"], ["apt-get", "install", "-q", "-y", "slurm-wlm", "munge"]):
+        subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory):
+    """Start the cluster; yields the folder of its state. Skips where it cannot run."""
+    if os.geteuid() != 0:
+        pytest.skip("an emulated SLURM cluster needs root")
+    if not installed():
+        if os.environ.get("INSTALL_SLURM") != "1" or not shutil.which("apt-get"):
+            pytest.skip("SLURM and munge are not installed (`make test-slurm` installs them where apt-get is)")
+        install()
+    state = Path("/var/tmp/transfusion-test-slurm")
+    shutil.rmtree(state, ignore_errors=True)
+    started = subprocess.run([CLUSTER / "start.sh", state], capture_output=True, text=True, check=False)
+    if started.returncode == 3:
+        pytest.skip(started.stderr.strip())
+    try:
+        assert started.returncode == 0, started.stdout + started.stderr
+        yield state
+    finally:
+        subprocess.run([CLUSTER / "stop.sh", state], check=False)
+    assert daemons(state) == []
+
+
+def daemons(state):
+    """Return the command lines of what the cluster left running."""
+    found = [process.info["cmdline"] or [] for process in psutil.process_iter(["cmdline"])]
+    return [line for line in found if str(state) in " ".join(line) or Path((line or [""])[0]).name == "slurmstepd:"]
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory):
+    """Make and pack the demo's data once, without the cluster."""
+    folder = tmp_path_factory.mktemp("prepared")
+    result = Benchmark(folder).snakemake("--cores", "2", "data", profiles=[])
+    assert result.wait(timeout=900) == 0, result.log.read_text()
+    return folder
+
+
+@pytest.fixture
+def benchmark(tmp_path, prepared):
+    """A benchmark folder whose data are packed already, in a folder that every node sees."""
+    shutil.copytree(prepared, tmp_path / "run", symlinks=True)
+    return Benchmark(tmp_path / "run")
+
+
+class Snakemake(subprocess.Popen):
+    """A running Snakemake with its output in a file."""
+
+    log: Path
+
+
+class Benchmark:
+    """A working directory of the benchmark with micro settings, and what the tests ask of it."""
+
+    def __init__(self, folder, **settings):
+        self.folder = folder
+        self.settings = folder.parent / f"{folder.name}.yaml"
+        self.configure(**settings)
+
+    def configure(self, **settings):
+        """Write the overlay with the test's own settings."""
+        self.settings.write_text(yaml.safe_dump(settings))
+
+    def snakemake(self, *arguments, profiles=("slurm", "tests/slurm/site.yaml")):
+        """Start Snakemake from the repository root, as a user would."""
+        overlays = ["profiles/demo/params.yaml", "tests/slurm/micro.yaml", str(self.settings)]
+        named = [word for profile in profiles for word in ("--profile", profile)]
+        command = [sys.executable, "-m", "snakemake", *named, "--directory", self.folder]
+        log = self.folder.parent / f"snakemake-{time.monotonic_ns()}.log"
+        with log.open("w") as output:
+            process = Snakemake(
+                [*map(str, command), *arguments, "--configfile", *overlays],
+                cwd=REPOSITORY,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, "OMP_NUM_THREADS": "1"},
+                start_new_session=True,
+            )
+        process.log = log
+        return process

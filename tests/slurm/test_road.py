@@ -1,0 +1,35 @@
+"""The whole benchmark through `snakemake --profile slurm` on a real slurmctld."""
+
+import json
+import re
+
+import pytest
+from slurm import jobs, running
+
+pytestmark = [pytest.mark.slurm, pytest.mark.timeout(1800)]
+
+
+def test_all_tables_through_the_slurm_profile(cluster, benchmark):
+    benchmark.configure(train={"epochs": 2})
+    process = benchmark.snakemake("all_tables")
+    assert process.wait(timeout=1500) == 0, process.log.read_text()[-5000:]
+
+    tables = benchmark.folder / "results" / "tables"
+    assert {f"table{number}.md" for number in range(1, 10)} <= {file.name for file in tables.iterdir()}
+    assert running() == []
+
+    submitted = jobs(cluster)
+    trainings = [job for job in submitted if job["comment"].startswith("rule_train_model")]
+    assert len(trainings) == 2
+    assert all(job["gpus"] == 1 and job["partition"] == "gpu" for job in trainings)
+    # Two categories: checked and packed, scored twice and swept, in one submission each; all drawings in a few.
+    grouped = [job for job in submitted if re.match("rule_(pack|score|draw)_", job["comment"])]
+    assert 0 < len([job for job in grouped if "score" in job["comment"]]) <= 1
+    assert len(submitted) < 20
+
+    record = json.loads(next(benchmark.folder.glob("results/checkpoints/*/*/full/seed0/run.json")).read_text())
+    assert record["resumed_after_step"] == 0
+
+    again = benchmark.snakemake("--dry-run", "all_tables")
+    assert again.wait(timeout=300) == 0
+    assert "Nothing to be done" in again.log.read_text()

@@ -1,0 +1,151 @@
+"""What the results cost: GPU-hours, wall time and peak memory per rule and category, and per table of the paper."""
+
+import csv
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tfcore.config import Settings
+from tfcore.files import replacing
+from tfcore.runs import shared_variant
+from tfcore.speeds import read_record
+
+BENCHMARKS = Path("logs/benchmarks")
+RECORDS = {"train_model": "checkpoints", "infer_maps": "maps"}  # rules whose run.json names the device
+GPU_RULES = {*RECORDS, "infer_epoch"}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One finished job: its rule and what it is of, seconds, seconds on a GPU, peak memory in MB (None = unknown)."""
+
+    rule: str
+    of: tuple[str, ...]
+    seconds: float
+    gpu_seconds: float
+    memory: float | None
+    resumed: bool = False
+
+    @property
+    def category(self) -> str:
+        """Return dataset/category, or what the job is of when it has no category."""
+        names = self.of[1:] if self.rule.endswith("_epoch") else self.of
+        return "/".join(names[:2])
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Jobs of one kind, added up."""
+
+    rule: str
+    category: str
+    jobs: int
+    hours: float
+    gpu_hours: float
+    memory: float | None
+    resumed: int
+
+
+def read_jobs(folder: Path = BENCHMARKS) -> list[Job]:
+    """Read every benchmark file `<rule>/<what it is of>.tsv` that the workflow left; damaged ones are left out.
+
+    A file only has the attempt that finished. For a training that was resumed, the attempts before are added in
+    proportion to their steps (`run.json`: steps, resumed_after_step).
+    """
+    return [job for file in sorted(folder.rglob("*.tsv")) if (job := _read_job(file, folder)) is not None]
+
+
+def cost_rows(jobs: Iterable[Job]) -> list[Cost]:
+    """Add up the jobs per rule and category, the most expensive rules first."""
+    groups: dict[tuple[str, str], list[Job]] = {}
+    for job in jobs:
+        groups.setdefault((job.rule, job.category), []).append(job)
+    rows = [_added(rule, category, members) for (rule, category), members in groups.items()]
+    by_rule: dict[str, float] = {}
+    for row in rows:
+        by_rule[row.rule] = by_rule.get(row.rule, 0.0) + row.hours
+    return sorted(rows, key=lambda row: (-by_rule[row.rule], row.rule, row.category))
+
+
+def total(rule: str, category: str, jobs: Iterable[Job]) -> Cost:
+    """Add up jobs under one name."""
+    return _added(rule, category, list(jobs))
+
+
+def table_costs(jobs: list[Job], settings: Settings) -> list[Cost]:
+    """Return what each table of the paper rests on; tables share trainings, so the rows do not add up."""
+    paper = {"visa": "visa" in settings.run.datasets, "mvtec_ad": "mvtec_ad" in settings.run.datasets}
+    baseline = [settings.tables.baseline]
+    rows = []
+    for name, datasets, variants in (
+        ("Tables 1 and 6", ["visa"], baseline),
+        ("Tables 2 and 7", ["mvtec_ad"], baseline),
+        ("Tables 3 and 5", settings.run.datasets, baseline),
+        ("Table 4 (ablations)", settings.run.datasets, settings.selected_variants),
+    ):
+        if all(paper.get(dataset, True) for dataset in datasets):
+            rows.append(total(name, ", ".join(datasets), _jobs_of(jobs, settings, datasets, variants)))
+    return rows
+
+
+def write_costs(rows: list[Cost], path: Path) -> None:
+    """Write the rows as CSV."""
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["rule", "category", "jobs", "hours", "gpu_hours", "peak_memory_mb", "resumed"])
+        for row in rows:
+            memory = "" if row.memory is None else f"{row.memory:.0f}"
+            hours = (f"{row.hours:.6g}", f"{row.gpu_hours:.6g}")
+            writer.writerow([row.rule, row.category, row.jobs, *hours, memory, row.resumed])
+
+
+def _jobs_of(jobs: list[Job], settings: Settings, datasets: list[str], variants: list[str]) -> list[Job]:
+    """Return the jobs that runs of these datasets and variants need; jobs without a variant serve all of them."""
+    trained = {shared_variant(settings, "train", variant) for variant in variants}
+    inferred = {shared_variant(settings, "infer", variant) for variant in variants}
+    wanted = {"train_model": trained, "infer_maps": inferred}
+    chosen = []
+    for job in jobs:
+        variant = job.of[2] if len(job.of) == 4 else None
+        if job.of[0] in datasets and (variant is None or variant in wanted.get(job.rule, set(variants))):
+            chosen.append(job)
+    return chosen
+
+
+def _added(rule: str, category: str, jobs: list[Job]) -> Cost:
+    memories = [job.memory for job in jobs if job.memory is not None]
+    return Cost(
+        rule,
+        category,
+        len(jobs),
+        sum(job.seconds for job in jobs) / 3600,
+        sum(job.gpu_seconds for job in jobs) / 3600,
+        max(memories) if memories else None,
+        sum(job.resumed for job in jobs),
+    )
+
+
+def _read_job(file: Path, folder: Path) -> Job | None:
+    rule, *of = file.relative_to(folder).with_suffix("").parts
+    if not of:
+        rule, of = file.stem, [""]
+    try:
+        with file.open(encoding="utf-8", newline="") as stream:
+            row = next(csv.DictReader(stream, delimiter="\t"))
+        seconds = float(row["s"])
+    except (OSError, StopIteration, KeyError, TypeError, ValueError):
+        return None
+    memory = row.get("max_rss") or ""
+    peak = float(memory) if memory.replace(".", "", 1).isdigit() else None
+    record = read_record(Path("results", RECORDS[rule], *of, "run.json")) if rule in RECORDS else None
+    share = _share_of_last_attempt(record or {})
+    on_gpu = rule in GPU_RULES and record is not None and not str(record.get("device", "")).startswith("CPU")
+    whole = seconds / share
+    return Job(rule, tuple(of), whole, whole if on_gpu else 0.0, peak, share < 1)
+
+
+def _share_of_last_attempt(record: dict[str, object]) -> float:
+    steps, before = record.get("steps"), record.get("resumed_after_step")
+    if isinstance(steps, int) and isinstance(before, int) and 0 < before < steps:
+        return (steps - before) / steps
+    return 1.0

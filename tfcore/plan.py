@@ -1,0 +1,239 @@
+"""What is to do before the money is spent: jobs, GPU-hours, disk and the longest chain, from files that are there."""
+
+import csv
+import shutil
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from tfcore.config import ModelSettings, Settings, TrainingSettings
+from tfcore.current import is_current
+from tfcore.runs import Run, packed_folder, shared_variant, stage_settings
+from tfcore.speeds import (
+    Measured,
+    Speed,
+    choose_speed,
+    infer_operations,
+    measured_speeds,
+    network_name,
+    train_operations,
+)
+
+Stage = Literal["train", "infer", "score", "sweep"]
+CHAIN = ["fetch", "check", "pack", "train", "infer", "score", "gather", "table", "report"]
+MAP_BYTES = 17  # per pixel: three float32 maps, two masks, an RGB reconstruction (docs/architecture.md)
+STATE_COPIES = 2 * 3  # two states are kept; each has the weights and the optimiser's two moments
+
+
+@dataclass(frozen=True)
+class Task:
+    """One training, inference or scoring, and whether it is done."""
+
+    stage: Stage
+    run: Run
+    done: bool
+    seconds: float | None = None  # estimated, of the part that is left; None = unknown
+    after: Run | None = None  # the training that an inference needs
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All tasks of the settings, the speeds behind the estimates, what is unknown, and bytes still to be written."""
+
+    tasks: list[Task]
+    speeds: dict[str, list[Speed]]
+    unknown: list[str]
+    disk: dict[str, float]
+    state_bytes: float  # of one training while it runs, removed at its end
+    free: float
+
+    def left(self, stage: Stage) -> list[Task]:
+        """Return the tasks of a stage that are to do."""
+        return [task for task in self.tasks if task.stage == stage and not task.done]
+
+    def count(self, stage: Stage) -> tuple[int, int]:
+        """Return how many tasks of a stage are done and how many there are."""
+        tasks = [task for task in self.tasks if task.stage == stage]
+        return sum(task.done for task in tasks), len(tasks)
+
+    def seconds(self, stage: Stage) -> float | None:
+        """Return the estimated time of what is left of a stage on one device, None when some of it is unknown."""
+        return added([task.seconds for task in self.left(stage)])
+
+    def longest(self) -> tuple[Run | None, float | None]:
+        """Return the run whose training and inference take longest, and how long: no cluster is faster than that."""
+        training = {task.run: task.seconds for task in self.tasks if task.stage == "train"}
+        chains = [
+            (task.run, added([task.seconds, training[task.after] if task.after else 0.0]))
+            for task in self.left("infer")
+        ]
+        known = [(run, seconds) for run, seconds in chains if seconds is not None]
+        return max(known, key=lambda chain: chain[1]) if known else (None, None)
+
+
+def make_plan(settings: Settings, benchmarks: list[Path] | None = None) -> Plan:
+    """Compare what the settings cover with the files in the working directory, and estimate the rest.
+
+    ``benchmarks`` are CSVs of `python -m benchmarks`, used besides the runs that are done here.
+    """
+    return _Planner(settings, measured_speeds(benchmarks or [])).plan()
+
+
+def selected_runs(settings: Settings) -> list[Run]:
+    """Return every run that the targets cover, in the order of the tables."""
+    return [
+        Run(dataset, category, variant, seed)
+        for dataset in settings.run.datasets
+        for category in settings.datasets[dataset].categories
+        for variant in settings.selected_variants
+        if category in settings.covered_categories(dataset, variant)
+        for seed in settings.run.seeds
+    ]
+
+
+def image_counts(settings: Settings, dataset: str, category: str) -> tuple[int, int] | None:
+    """Return the numbers of training and test images: of the pack, else the official counts; None when unknown."""
+    index = packed_folder(dataset, category) / "index.csv"
+    if index.exists():
+        with index.open(encoding="utf-8", newline="") as file:
+            splits = [row["split"] for row in csv.DictReader(file)]
+        return splits.count("train"), splits.count("test")
+    counts = settings.datasets[dataset].counts.get(category)
+    return None if counts is None else (counts[0], counts[1] + counts[2])
+
+
+def steps_done(run: Run) -> int:
+    """Return the step that an unfinished training has logged last, 0 when it has not begun."""
+    try:
+        with (run.work / "log.csv").open(encoding="utf-8", newline="") as file:
+            return max((int(row["step"]) for row in csv.DictReader(file)), default=0)
+    except (OSError, KeyError, TypeError, ValueError):
+        return 0
+
+
+def steps_of(settings: TrainingSettings, images: int) -> int:
+    """Return the number of steps of a training."""
+    return settings.train.epochs * -(-images // settings.train.batch_size)
+
+
+def added(values: list[float | None]) -> float | None:
+    """Return the sum, None when a summand is unknown."""
+    known = [value for value in values if value is not None]
+    return sum(known) if len(known) == len(values) else None
+
+
+class _Planner:
+    def __init__(self, settings: Settings, measured: list[Measured]) -> None:
+        self.settings, self.measured = settings, measured
+        self.stages = {
+            variant: TrainingSettings.model_validate(stage_settings(settings, "train", variant))
+            for variant in settings.variants
+        }
+        self.speeds: dict[tuple[str, str], Speed | None] = {}
+        self.unknown: set[str] = set()
+
+    def plan(self) -> Plan:
+        runs = selected_runs(self.settings)
+        trains = self.shared("train", runs)
+        infers = self.shared("infer", runs)
+        tasks = [self.task("train", run) for run in trains]
+        trained = {task.run: task.done for task in tasks}
+        tasks += [self.task("infer", run, self.trained_as(run), trained) for run in infers]
+        inferred = {task.run: task.done for task in tasks if task.stage == "infer"}
+        for run in runs:
+            there = inferred[self.inferred_as(run)]
+            tasks.append(Task("score", run, there and run.scores.exists()))
+            if run.variant in self.settings.run.sweep_variants:
+                tasks.append(Task("sweep", run, there and run.sweep.exists()))
+        used: dict[str, list[Speed]] = {}
+        for (stage, _), speed in self.speeds.items():
+            if speed is not None and speed not in used.setdefault(stage, []):
+                used[stage].append(speed)
+        states = [
+            STATE_COPIES * weights_bytes(self.stages[task.run.variant].model)
+            for task in tasks
+            if task.stage == "train" and not task.done
+        ]
+        free = shutil.disk_usage(".").free
+        return Plan(tasks, used, sorted(self.unknown), self.disk(tasks), max(states, default=0.0), free)
+
+    def shared(self, stage: Literal["train", "infer"], runs: list[Run]) -> list[Run]:
+        as_run = self.trained_as if stage == "train" else self.inferred_as
+        return list(dict.fromkeys(as_run(run) for run in runs))
+
+    def trained_as(self, run: Run) -> Run:
+        return Run(run.dataset, run.category, shared_variant(self.settings, "train", run.variant), run.seed)
+
+    def inferred_as(self, run: Run) -> Run:
+        return Run(run.dataset, run.category, shared_variant(self.settings, "infer", run.variant), run.seed)
+
+    def task(
+        self,
+        stage: Literal["train", "infer"],
+        run: Run,
+        after: Run | None = None,
+        trained: dict[Run, bool] | None = None,
+    ) -> Task:
+        ready = after is None or (trained or {})[after]
+        done = ready and is_current(run, stage, stage_settings(self.settings, stage, run.variant))
+        return Task(stage, run, done, 0.0 if done else self.estimate(stage, run), after)
+
+    def estimate(self, stage: Literal["train", "infer"], run: Run) -> float | None:
+        counts = image_counts(self.settings, run.dataset, run.category)
+        if counts is None:
+            self.unknown.add(f"{run.dataset}/{run.category}: number of images (not packed, no counts in the settings)")
+            return None
+        settings = self.stages[run.variant]
+        speed = self.speed(stage, settings)
+        if speed is None:
+            self.unknown.add(f"speed of {stage}: nothing was measured yet")
+            return None
+        if stage == "infer":
+            return infer_operations(settings, counts[1]) / speed.operations_per_second
+        left = 1 - steps_done(run) / max(1, steps_of(settings, counts[0]))
+        return max(0.0, left) * train_operations(settings, counts[0]) / speed.operations_per_second
+
+    def speed(self, stage: Literal["train", "infer"], settings: TrainingSettings) -> Speed | None:
+        key = (stage, network_name(settings.model, settings.crop))
+        if key not in self.speeds:
+            self.speeds[key] = choose_speed(self.measured, stage, settings)
+        return self.speeds[key]
+
+    def disk(self, tasks: list[Task]) -> dict[str, float]:
+        """Return the bytes that are still to be written, by kind; tasks whose number of images is unknown count 0."""
+        needed = {"checkpoints": 0.0, "maps": 0.0, "packed images": 0.0}
+        for task in tasks:
+            if task.done or task.stage not in ("train", "infer"):
+                continue
+            settings = self.stages[task.run.variant]
+            if task.stage == "train":
+                needed["checkpoints"] += weights_bytes(settings.model) * (1 + len(settings.train.keep_epochs))
+            else:
+                counts = image_counts(self.settings, task.run.dataset, task.run.category) or (0, 0)
+                needed["maps"] += MAP_BYTES * settings.crop**2 * counts[1]
+        for dataset in self.settings.run.datasets:
+            for category in self.settings.datasets[dataset].categories:
+                if not (packed_folder(dataset, category) / "pack.json").exists():
+                    train, test = image_counts(self.settings, dataset, category) or (0, 0)
+                    needed["packed images"] += self.settings.data.resize**2 * (4 * train + 5 * test)
+            raw = Path("data/raw") / f"{dataset}.json"
+            size = self.settings.datasets[dataset].archive.bytes
+            if size and not raw.exists() and self.settings.datasets[dataset].local is None:
+                needed[f"{dataset}: archive and its files"] = 2.0 * size
+        return {name: size for name, size in needed.items() if size}
+
+
+def weights_bytes(model: ModelSettings) -> float:
+    """Return the size of a checkpoint in bytes, without making the network."""
+    return _weights_bytes(model.model_dump_json())
+
+
+@cache
+def _weights_bytes(model: str) -> float:
+    import torch
+
+    from tfcore.model.unet import UNet, count_parameters
+
+    with torch.device("meta"):
+        return 4.0 * count_parameters(UNet(ModelSettings.model_validate_json(model)))
