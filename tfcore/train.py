@@ -169,11 +169,11 @@ def train(
         explained(f"training {run.id}"),
         reproducible(hardware, device),
         stop_on_signal() as stop,
-        claimed(work.with_name(f"{work.name}.claim"), stop) as waited,
+        claimed(work.with_name(f"{work.name}.claim"), stop),
     ):
         data = TrainingData.load(packed, textures, stage.crop, device)
-        if waited and is_trained(out, settings, data):
-            print(f"{run.id} was trained by the job that this one waited for", flush=True)
+        if is_trained(out, settings, data):
+            print(f"{out} holds this training already (to repeat it, remove that folder)", flush=True)
             return
         training = Training(run.seed, stage, data, hardware)
         check_scale(training, hardware)
@@ -190,13 +190,17 @@ def train(
 
 
 def is_trained(out: Path, settings: dict[str, Any], data: TrainingData) -> bool:
-    """Return whether ``out`` holds the finished training of these settings and data."""
+    """Return whether ``out`` holds the whole, undamaged result of training with these settings on these data.
+
+    Another job may have finished it: one that outlived its Snakemake, or that this one waited for.
+    """
     try:
         record = read_json(out / "run.json")
+        model = sha256_of(out / "model.safetensors")
     except (OSError, ValueError):
         return False
-    made_from = (record.get("settings_digest"), record.get("inputs", {}).get("pack"))
-    return made_from == (digest(settings), data.pack) and (out / "model.safetensors").exists()
+    made_from = (record.get("settings_digest"), record.get("inputs", {}).get("pack"), record.get("model_sha256"))
+    return made_from == (digest(settings), data.pack, model) and (out / "log.csv").exists()
 
 
 def run_steps(

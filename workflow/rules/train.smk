@@ -19,9 +19,11 @@ rule train_model:
         manifest="data/manifests/{dataset}/{category}.csv",
         images=images_to_train,
     output:
-        model=f"results/checkpoints/{RUN}/model.safetensors",
-        record=f"results/checkpoints/{RUN}/run.json",
-        losses=f"results/checkpoints/{RUN}/log.csv",
+        # update(): not deleted before the job starts. A job that outlived its Snakemake may have finished meanwhile;
+        # the stage sees that its result is there and does not train again.
+        model=update(f"results/checkpoints/{RUN}/model.safetensors"),
+        record=update(f"results/checkpoints/{RUN}/run.json"),
+        losses=update(f"results/checkpoints/{RUN}/log.csv"),
     log:
         f"logs/train_model/{RUN}.log",
     benchmark:
