@@ -78,11 +78,11 @@ def test_changed_hardware_reruns_nothing(repository):
 
 def test_new_variant_runs_its_own_jobs(repository):
     def change(values):
-        values["variants"]["root"] = {"diffusion.schedule": "root"}
-        values["run"]["variants"].append("root")
+        values["variants"]["half_mask"] = {"losses.mask": 0.5}
+        values["run"]["variants"].append("half_mask")
 
     repository.edit(change)
-    new = {job for rule in ("train_model", "infer_maps", "score_maps") for job in everywhere(rule, "root")}
+    new = {job for rule in ("train_model", "infer_maps", "score_maps") for job in everywhere(rule, "half_mask")}
     assert repository.plan() == new | AFTER_METRICS
 
 
@@ -143,13 +143,13 @@ def test_new_variant_without_data_fetches_them_and_leaves_the_rest_alone(reposit
         shutil.rmtree(repository.folder / name)
 
     def change(values):
-        values["variants"]["root"] = {"diffusion.schedule": "root"}
-        values["run"]["variants"].append("root")
+        values["variants"]["half_mask"] = {"losses.mask": 0.5}
+        values["run"]["variants"].append("half_mask")
 
     repository.edit(change)
     data = {"make_demo_data", "fetch_dataset demo_mvtec", "fetch_dataset demo_visa", "fetch_textures", "pack_textures"}
     data |= {f"pack_category {dataset}/{category}" for dataset, category in RUNS}
-    new = {job for rule in ("train_model", "infer_maps", "score_maps") for job in everywhere(rule, "root")}
+    new = {job for rule in ("train_model", "infer_maps", "score_maps") for job in everywhere(rule, "half_mask")}
     assert repository.plan() == data | new | AFTER_METRICS
 
 
