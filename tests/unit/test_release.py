@@ -178,7 +178,8 @@ def test_names_and_shapes_are_the_authors():
     assert infer_model(Path("x"), state) == ModelSettings(positional_encoding="row")
 
 
-def test_release_settings_take_other_timesteps():
-    settings = TrainingSettings.model_validate(release_settings(ModelSettings(), 50))
+def test_release_settings_take_other_timesteps_and_sizes():
+    settings = TrainingSettings.model_validate(release_settings(ModelSettings(), 50, 128))
+    assert settings.crop == settings.data.resize == 128
     assert settings.diffusion.steps == 50
     assert settings.diffusion.anomaly_target == "scaled_epsilon"

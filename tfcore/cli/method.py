@@ -118,11 +118,12 @@ def convert_release_command(
     dataset: Annotated[str, typer.Option(help="Dataset that it was trained on.")] = "unknown",
     category: Annotated[str, typer.Option(help="Category that it was trained on.")] = "unknown",
     steps: Annotated[int, typer.Option(help="Timesteps T that it was trained with.", min=3)] = 20,
+    size: Annotated[int, typer.Option(help="Side in pixels of the images it was trained on.", min=16)] = 256,
 ) -> None:
     """Turn one of the authors' released checkpoints into one that `infer` accepts."""
     from tfcore.model.release import convert_release
 
-    typer.echo(convert_release(file, out, dataset, category, steps))
+    typer.echo(convert_release(file, out, dataset, category, steps, size))
 
 
 @app.command("gallery")

@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from tfcore.config import ModelSettings, RunSettings, Settings, TextureSettings
+from tfcore.config import DataSettings, DiffusionSettings, ModelSettings, RunSettings, Settings, TextureSettings
 from tfcore.errors import SettingsError, UserError
 from tfcore.files import sha256_of
 from tfcore.model.checkpoint import save_checkpoint
@@ -43,11 +43,17 @@ RENAMED = (
 
 
 def convert_release(
-    path: Path | str, out: Path | str, dataset: str = "unknown", category: str = "unknown", steps: int = 20
+    path: Path | str,
+    out: Path | str,
+    dataset: str = "unknown",
+    category: str = "unknown",
+    steps: int = 20,
+    size: int = 256,
 ) -> Path:
     """Convert the authors' file into ``out``/model.safetensors with the settings of protocol ``release``.
 
-    ``dataset`` and ``category`` name the run. Returns the checkpoint's path. Raises `UserError` with one line that
+    ``dataset`` and ``category`` name the run; ``steps`` and ``size`` (side in pixels) are what it was trained with and
+    not in the file. Returns the checkpoint's path. Raises `UserError` with one line that
     names the file and the key that is missing, surplus or misshapen.
     """
     path, out = Path(path), Path(out)
@@ -59,7 +65,7 @@ def convert_release(
         raise UserError(f"{path}: not the released architecture: {error}") from error
     network.load_state_dict(checked_state(path, state, network))
     run = Run(dataset, category, "release", SEED)
-    settings = release_settings(model, steps)
+    settings = release_settings(model, steps, size)
     source = sha256_of(path)
     record = start_record(run, "convert-release", settings, source_sha256=source)
     names = {"method": METHOD, "dataset": dataset, "category": category, "variant": run.variant, "seed": SEED}
@@ -153,13 +159,18 @@ def original(name: str) -> str:
     return f"model.{heads.get(first, first)}.{rest}"
 
 
-def release_settings(model: ModelSettings, steps: int) -> dict[str, Any]:
+def release_settings(model: ModelSettings, steps: int, size: int) -> dict[str, Any]:
     """Return the training stage's settings under protocol ``release`` for a network of this shape."""
     values = Settings(
-        protocol="release", run=RunSettings(datasets=[]), datasets={}, textures=TextureSettings(), model=model
+        protocol="release",
+        run=RunSettings(datasets=[]),
+        datasets={},
+        textures=TextureSettings(),
+        data=DataSettings(resize=size, crop=size),
+        model=model,
+        diffusion=DiffusionSettings(steps=steps),
     )
-    diffusion = values.diffusion.model_copy(update={"steps": steps})
-    return stage_settings(values.model_copy(update={"diffusion": diffusion}), "train")
+    return stage_settings(values, "train")
 
 
 def _shape(path: Path, state: dict[str, Tensor], key: str) -> torch.Size:
