@@ -84,6 +84,9 @@ class DatasetSettings(Section):
     counts: dict[str, tuple[int, int, int]] = Field(
         {}, description="expected images per category: train, good test, anomalous test"
     )
+    split_sha256: str | None = Field(
+        None, pattern="^[0-9a-f]{64}$", description="layout visa: sha256 of split_csv/1cls.csv, the one-class split"
+    )
     textures: list[str] = Field([], description="categories that are surfaces: anomalies may lie anywhere")
     foregrounds: str | None = Field(None, description="folder of precomputed foreground masks, <category>/<name>.png")
     archive: Archive = Archive()

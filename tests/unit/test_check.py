@@ -9,6 +9,7 @@ import pytest
 from small_data import COUNTS, HEIGHT, make_mvtec, make_visa, save, settings
 
 from tfcore.data.check import check_category, check_data, table
+from tfcore.files import sha256_of
 
 
 def remove(name):
@@ -66,6 +67,15 @@ def test_a_good_category_is_ok(tmp_path):
     report = check_category("small", make_visa(tmp_path), "part", settings("visa", counts={"part": COUNTS}))
     assert report.ok
     assert table("small", [report]).splitlines()[2].split() == ["small", "part", "4/4", "2/2", "3/3", "ok"]
+
+
+def test_another_split_file_is_an_error(tmp_path):
+    raw = make_visa(tmp_path)
+    good = settings("visa", split_sha256=sha256_of(raw / "split_csv/1cls.csv"))
+    assert check_category("small", raw, "part", good).ok
+    report = check_category("small", raw, "part", good.model_copy(update={"split_sha256": "0" * 64}))
+    assert [kind for kind, files in report.findings.items() if files] == ["another split"]
+    assert not report.ok
 
 
 def test_the_manifest_lists_every_file_and_is_the_same_each_time(tmp_path):

@@ -14,12 +14,22 @@ from tfcore.data.layouts import CategoryFiles, find_category
 from tfcore.data.manifest import Entry, write_manifest
 from tfcore.data.parallel import run_all
 from tfcore.data.samples import Sample
+from tfcore.data.visa import SPLIT
 from tfcore.errors import UserError
+from tfcore.files import sha256_of
 
 Counts = tuple[int, int, int]
 
 # Kinds of findings, in the order of the report; the first group makes a category unusable.
-PROBLEMS = ("not found", "wrong counts", "no images", "unreadable", "mask missing", "mask of another size")
+PROBLEMS = (
+    "not found",
+    "another split",
+    "wrong counts",
+    "no images",
+    "unreadable",
+    "mask missing",
+    "mask of another size",
+)
 WARNINGS = ("mask without image", "empty mask", "same image in train and test")
 
 
@@ -76,6 +86,9 @@ def check_category(
     except UserError as error:
         report.findings["not found"].append(str(error))
         return report
+    split = found.root / SPLIT
+    if settings.split_sha256 is not None and split.is_file() and sha256_of(split) != settings.split_sha256:
+        report.findings["another split"].append(f"{split} does not have the sha256 in `split_sha256`")
     _check_counts(report, found.samples)
     report.findings["mask without image"] += found.stray_masks
 

@@ -30,6 +30,6 @@ def run_all(
 
 def granted_cores() -> int:
     """Return the cores that this process may use: what a scheduler says (it sets OMP_NUM_THREADS), else all."""
-    available = len(os.sched_getaffinity(0))
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     granted = os.environ.get("OMP_NUM_THREADS", "")
     return min(int(granted), available) if granted.isdigit() and int(granted) else available
