@@ -137,7 +137,7 @@ def _from_benchmark(file: Path) -> Iterator[Measured]:
             continue
         try:
             size, images = int(row["size"]), float(row["fast_images_per_s"])
-            model = ModelSettings(width=int(row["width"]), groups=8)
+            model = ModelSettings(width=int(row["width"]), groups=8, positional_encoding="sinusoidal")
             passes = images * (float(steps) if steps else 3)
         except (KeyError, ValueError) as error:
             raise UserError(f"{file}: is not a CSV of `python -m benchmarks` ({error})") from error

@@ -1,0 +1,78 @@
+"""Costs add up the workflow's benchmark files, and count the attempts before a resumed one."""
+
+import csv
+import json
+
+import pytest
+from test_plan import VALUES, settings  # noqa: F401
+from typer.testing import CliRunner
+
+import tfcore.cli.plan  # noqa: F401
+from tfcore.cli import app
+from tfcore.cost import cost_rows, read_jobs, table_costs, total, write_costs
+
+HEADER = "s\th:m:s\tmax_rss\tmax_vms\n"
+
+
+def leave(folder, rule, of, seconds, memory="100.5", **record):
+    file = folder / "logs/benchmarks" / rule / f"{of}.tsv"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(f"{HEADER}{seconds}\t0:00:01\t{memory}\t1\n")
+    if record:
+        kind = {"train_model": "checkpoints", "infer_maps": "maps"}[rule]
+        target = folder / "results" / kind / of / "run.json"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(json.dumps(record))
+
+
+@pytest.fixture
+def folder(settings, tmp_path):  # noqa: F811
+    leave(tmp_path, "train_model", "made/a/full/seed0", 3600, device="NVIDIA H200", steps=100, resumed_after_step=0)
+    leave(
+        tmp_path, "train_model", "made/a/few/seed0", 1800, "200", device="NVIDIA H200", steps=100, resumed_after_step=75
+    )
+    leave(tmp_path, "infer_maps", "made/a/full/seed0", 36, device="CPU of some kind")
+    leave(tmp_path, "score_maps", "made/a/full/seed0", 7.2, "-")
+    leave(tmp_path, "pack_category", "made/a", 72)
+    (tmp_path / "logs/benchmarks/gather_metrics.tsv").write_text(f"{HEADER}3.6\t0:00:03\t50\t1\n")
+    (tmp_path / "logs/benchmarks/score_maps/damaged.tsv").write_text("s\th:m:s\n")
+    return tmp_path
+
+
+def test_rows_per_rule_and_category(folder):
+    rows = {(row.rule, row.category): row for row in cost_rows(read_jobs())}
+    train = rows["train_model", "made/a"]
+    # One hour, and half an hour for the last quarter of the steps: two hours for all of them.
+    assert (train.jobs, train.hours, train.gpu_hours, train.memory, train.resumed) == (2, 3.0, 3.0, 200.0, 1)
+    assert rows["infer_maps", "made/a"].gpu_hours == 0
+    assert rows["score_maps", "made/a"].memory is None
+    assert rows["gather_metrics", ""].jobs == 1
+    assert len(rows) == 5
+
+
+def test_most_expensive_rule_comes_first(folder):
+    assert [row.rule for row in cost_rows(read_jobs())][:2] == ["train_model", "pack_category"]
+
+
+def test_tables_count_what_they_rest_on(folder, settings):  # noqa: F811
+    rows = {row.rule: row for row in table_costs(read_jobs(), settings)}
+    assert set(rows) == {"Tables 3 and 5", "Table 4 (ablations)"}  # neither VisA nor MVTec AD here
+    assert rows["Tables 3 and 5"].gpu_hours == 1.0
+    assert rows["Table 4 (ablations)"].gpu_hours == 3.0
+
+
+def test_csv_has_all_rows(folder):
+    rows = cost_rows(read_jobs())
+    write_costs([*rows, total("all", "", read_jobs())], folder / "cost.csv")
+    with (folder / "cost.csv").open(newline="") as file:
+        written = list(csv.DictReader(file))
+    assert len(written) == 6
+    assert float(written[-1]["gpu_hours"]) == 3.0
+
+
+def test_command(folder):
+    (folder / "params.yaml").write_text(json.dumps(VALUES))
+    result = CliRunner().invoke(app, ["cost", "--out", "results/cost.csv"])
+    assert result.exit_code == 0, result.output
+    assert "Table 4 (ablations)" in result.output
+    assert (folder / "results/cost.csv").exists()

@@ -1,0 +1,159 @@
+"""The plan counts what is to do from the files that are there, and names the source of every estimate."""
+
+import csv
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+import tfcore.cli.plan  # noqa: F401
+from tfcore.cli import app
+from tfcore.config import digest, parse_settings, resolve
+from tfcore.errors import UserError
+from tfcore.plan import image_counts, make_plan, selected_runs, weights_bytes
+from tfcore.runs import Run, stage_settings
+from tfcore.speeds import network_calls, pass_operations
+
+VALUES = {
+    "run": {"datasets": ["made"], "sweep_variants": ["full"]},
+    "datasets": {"made": {"title": "Made", "layout": "mvtec", "categories": ["a", "b"], "counts": {"a": [16, 4, 4]}}},
+    "textures": {},
+    "data": {"resize": 32, "crop": 32},
+    "model": {"width": 8, "multipliers": [1, 2], "groups": 4, "blocks": 1, "attention_levels": 1},
+    "train": {"epochs": 10, "batch_size": 8},
+    "variants": {
+        "full": {},
+        "same": {"diffusion.steps": 20},
+        "short": {"train.epochs": 5},
+        "few": {"diffusion.steps": 5},
+    },
+}
+
+
+@pytest.fixture
+def settings(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return parse_settings(VALUES, "test")
+
+
+def finish(settings, run, stage, **more):
+    """Leave the files of a finished stage."""
+    file = run.checkpoint if stage == "train" else run.maps
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(b"weights")
+    stage_values = stage_settings(settings, stage, run.variant)
+    record = {"settings": stage_values, "settings_digest": digest(stage_values), "inputs": {"manifest_sha256": None}}
+    (file.parent / "run.json").write_text(json.dumps(record | more))
+
+
+def test_shared_results_are_counted_once(settings):
+    plan = make_plan(settings)
+    assert len(selected_runs(settings)) == 8
+    assert plan.count("train") == (0, 6)  # full, short, few; `same` is full
+    assert plan.count("infer") == (0, 6)
+    assert plan.count("score") == (0, 8)
+    assert plan.count("sweep") == (0, 2)
+
+
+def test_nothing_measured_is_unknown_not_zero(settings):
+    plan = make_plan(settings)
+    assert plan.seconds("train") is None
+    assert "speed of train: nothing was measured yet" in plan.unknown
+    assert any("made/b: number of images" in line for line in plan.unknown)
+
+
+def test_estimate_follows_the_measured_speed(settings):
+    values = dict(VALUES, datasets={"made": VALUES["datasets"]["made"] | {"categories": ["a"]}})
+    settings = parse_settings(values, "test")
+    run = Run("made", "a")
+    finish(settings, run, "train", images_per_second=40.0, device="Some GPU", model_sha256="m")
+    plan = make_plan(settings)
+    assert plan.count("train") == (1, 3)
+    # `short` trains 16 images × 5 epochs, `few` 16 × 10, both at 40 images per second.
+    assert plan.seconds("train") == pytest.approx(16 * 5 / 40 + 16 * 10 / 40)
+    (speed,) = plan.speeds["train"]
+    assert (speed.device, speed.source, speed.same_network) == ("Some GPU", "1 run done here", True)
+
+
+def test_inference_costs_one_call_per_timestep(settings):
+    values = dict(VALUES, datasets={"made": VALUES["datasets"]["made"] | {"categories": ["a"]}})
+    settings = parse_settings(values, "test")
+    run = Run("made", "a")
+    finish(settings, run, "train", images_per_second=40.0, device="Some GPU", model_sha256="m")
+    inputs = {"manifest_sha256": None, "checkpoint_sha256": "m"}
+    finish(settings, run, "infer", seconds_per_image=2.0, device="Some GPU", inputs=inputs)
+    plan = make_plan(settings)
+    assert plan.count("infer") == (1, 3)
+    # 8 test images: `short` has 20 calls like the measured run, `few` has 5.
+    assert plan.seconds("infer") == pytest.approx(8 * 2.0 + 8 * 2.0 * 5 / 20)
+    assert plan.longest()[0] == Run("made", "a", "short")
+
+
+def test_training_that_stands_in_the_middle_counts_by_its_steps(settings):
+    values = dict(VALUES, datasets={"made": VALUES["datasets"]["made"] | {"categories": ["a"]}})
+    settings = parse_settings(values, "test")
+    finish(settings, Run("made", "a"), "train", images_per_second=40.0, device="Some GPU", model_sha256="m")
+    before = make_plan(settings).seconds("train")
+    work = Run("made", "a", "few").work
+    work.mkdir(parents=True)
+    (work / "log.csv").write_text("step,epoch\n5,3\n10,5\n")  # of 20 steps
+    assert make_plan(settings).seconds("train") == pytest.approx(before - 16 * 10 / 40 / 2)
+
+
+def test_changed_setting_makes_a_training_to_do(settings):
+    run = Run("made", "a")
+    finish(settings, run, "train", images_per_second=40.0, device="Some GPU", model_sha256="m")
+    assert make_plan(settings).count("train")[0] == 1
+    changed = parse_settings(VALUES | {"train": {"epochs": 10, "batch_size": 8, "learning_rate": 1e-3}}, "test")
+    assert make_plan(changed).count("train")[0] == 0
+
+
+def test_benchmark_gives_the_speed(settings, tmp_path):
+    file = tmp_path / "train.csv"
+    columns = {"device": "NVIDIA H200", "size": 64, "width": 16, "what": "training step", "fast_images_per_s": 100}
+    with file.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, list(columns))
+        writer.writeheader()
+        writer.writerow(columns)
+    (speed,) = make_plan(settings, [file]).speeds["train"]
+    assert speed.device == "NVIDIA H200"
+    assert not speed.same_network
+    assert "rough" in str(speed)
+    assert speed.operations_per_second > 0
+
+
+def test_file_that_is_no_benchmark_is_refused(settings, tmp_path):
+    file = tmp_path / "other.csv"
+    file.write_text("what,device\ntraining step,GPU\n")
+    with pytest.raises(UserError, match=r"other\.csv"):
+        make_plan(settings, [file])
+
+
+def test_counts_come_from_the_pack_before_the_settings(settings, tmp_path):
+    assert image_counts(settings, "made", "a") == (16, 8)
+    assert image_counts(settings, "made", "b") is None
+    folder = tmp_path / "data/packed/made/a"
+    folder.mkdir(parents=True)
+    (folder / "index.csv").write_text("file,split,label,defect\n1,train,0,good\n2,test,0,good\n3,test,1,cut\n")
+    assert image_counts(settings, "made", "a") == (1, 2)
+
+
+def test_paper_network_has_the_size_and_operations_of_the_paper(settings):
+    model = resolve(parse_settings(VALUES | {"model": {}}, "test"), "full").model
+    assert weights_bytes(model) / 4 == pytest.approx(54.56e6, rel=0.01)
+    assert pass_operations(model, 256) == pytest.approx(367e9, rel=0.05)
+
+
+def test_released_schedule_calls_the_network_less_often(settings):
+    assert network_calls(settings.diffusion.model_copy(update={"beta_grid": "t_over_T"})) == 20
+    assert network_calls(settings.diffusion.model_copy(update={"beta_grid": "linspace"})) == 18
+
+
+def test_command_prints_counts_and_what_is_unknown(settings, tmp_path):
+    params = tmp_path / "params.yaml"
+    params.write_text(json.dumps(VALUES))
+    result = CliRunner().invoke(app, ["plan", "--params", str(params)])
+    assert result.exit_code == 0, result.output
+    assert "trainings" in result.output
+    assert "unknown: speed of train" in result.output
+    assert "longest chain: fetch" in result.output
