@@ -200,7 +200,8 @@ def is_trained(out: Path, settings: dict[str, Any], data: TrainingData) -> bool:
     except (OSError, ValueError):
         return False
     made_from = (record.get("settings_digest"), record.get("inputs", {}).get("pack"), record.get("model_sha256"))
-    return made_from == (digest(settings), data.pack, model) and (out / "log.csv").exists()
+    files = [out / "log.csv", *(epoch_file(out, epoch) for epoch in settings["train"]["keep_epochs"])]
+    return made_from == (digest(settings), data.pack, model) and all(file.exists() for file in files)
 
 
 def run_steps(
