@@ -29,9 +29,7 @@ def page_table(table: Table, command: str) -> PageTable:
         else:
             spans.append((group, 1))
     references = _column_references(table) if by_column else _row_references(table)
-    reference = next((index for index, name in references if "Published: TransFusion" in name), -1)
-    if reference < 0:
-        reference = next((index for index, name in references if "TransFusion" in name), 0)
+    reference = _default_reference(table, references, by_column)
     if len(references) < 2 or table.name == "table5":
         references = []
     return PageTable(table, command, spans, by_column, references, reference)
@@ -60,5 +58,16 @@ def _row_references(table: Table) -> list[tuple[int, str]]:
     for index, row in enumerate(table.rows):
         if any(isinstance(cell, Cell) and cell.value is not None and not cell.signed for cell in row):
             names = [cell for cell in row if isinstance(cell, str) and cell]
-            found.append((index, ": ".join(names).capitalize()))
+            title = ": ".join(names)
+            found.append((index, title[:1].upper() + title[1:]))
     return found
+
+
+def _default_reference(table: Table, references: list[tuple[int, str]], by_column: bool) -> int:
+    """Return the published or released TransFusion with the most known cells, else the first measured one."""
+    counts = {}
+    for index, name in references:
+        cells = [row[index] for row in table.rows] if by_column else table.rows[index]
+        known = sum(isinstance(cell, Cell) and cell.value is not None for cell in cells)
+        counts[index] = known if "TransFusion" in name and not name.startswith("Measured") else 0
+    return max(counts, key=lambda index: counts[index], default=0)
