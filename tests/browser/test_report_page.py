@@ -94,7 +94,7 @@ def numbers(texts: list[str]) -> list[float]:
 
 def measured_column(page, table: str) -> int:
     """Return the first column that shows plain numbers."""
-    cells = page.find_elements(By.CSS_SELECTOR, f"#{table} tbody tr:first-child td")
+    cells = page.find_elements(By.CSS_SELECTOR, f"#{table} tbody tr:first-child > *")
     return next(index for index, cell in enumerate(cells) if cell.get_attribute("data-v"))
 
 

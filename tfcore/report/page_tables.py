@@ -37,9 +37,8 @@ def page_table(table: Table, command: str) -> PageTable:
 
 def _measured_first(table: Table) -> Table:
     """Put the measured columns beside the categories, the published ones after them: a screen shows the left ones."""
-    order = sorted(
-        range(len(table.columns)), key=lambda index: (table.columns[index][0] in ("Published", "Release"), index)
-    )
+    place = {"Release": 1, "Published": 2}
+    order = sorted(range(len(table.columns)), key=lambda index: (place.get(table.columns[index][0], 0), index))
     columns = [table.columns[index] for index in order]
     return replace(table, columns=columns, rows=[[row[index] for index in order] for row in table.rows])
 
