@@ -17,6 +17,7 @@ from tfcore.speeds import (
     infer_operations,
     measured_speeds,
     network_name,
+    pass_operations,
     train_operations,
 )
 
@@ -103,13 +104,20 @@ def image_counts(settings: Settings, dataset: str, category: str) -> tuple[int, 
     return None if counts is None else (counts[0], counts[1] + counts[2])
 
 
-def steps_done(run: Run) -> int:
-    """Return the step that an unfinished training has logged last, 0 when it has not begun."""
+def last_row(run: Run) -> dict[str, str] | None:
+    """Return the last row of the log of an unfinished training, None when there is none."""
     try:
         with (run.work / "log.csv").open(encoding="utf-8", newline="") as file:
-            return max((int(row["step"]) for row in csv.DictReader(file)), default=0)
-    except (OSError, KeyError, TypeError, ValueError):
-        return 0
+            rows = [row for row in csv.DictReader(file) if row.get("images_per_second") and row.get("step")]
+    except OSError:
+        return None
+    return rows[-1] if rows else None
+
+
+def steps_done(run: Run) -> int:
+    """Return the step that an unfinished training has logged last, 0 when it has not begun."""
+    row = last_row(run)
+    return int(row["step"]) if row and row["step"].isdigit() else 0
 
 
 def steps_of(settings: TrainingSettings, images: int) -> int:
@@ -136,6 +144,8 @@ class _Planner:
     def plan(self) -> Plan:
         runs = selected_runs(self.settings)
         trains = self.shared("train", runs)
+        if not any(speed.stage == "train" for speed in self.measured):
+            self.measured += self.in_progress(trains)
         infers = self.shared("infer", runs)
         tasks = [self.task("train", run) for run in trains]
         trained = {task.run: task.done for task in tasks}
@@ -193,6 +203,17 @@ class _Planner:
             return infer_operations(settings, counts[1]) / speed.operations_per_second
         left = 1 - steps_done(run) / max(1, steps_of(settings, counts[0]))
         return max(0.0, left) * train_operations(settings, counts[0]) / speed.operations_per_second
+
+    def in_progress(self, runs: list[Run]) -> list[Measured]:
+        """Return the speeds of trainings that have begun, for the time when none is finished yet."""
+        found = []
+        for run in runs:
+            row, settings = last_row(run), self.stages[run.variant]
+            if row is not None:
+                passes = 3 * float(row["images_per_second"]) * pass_operations(settings.model, settings.crop)
+                name = network_name(settings.model, settings.crop)
+                found.append(Measured("train", "the device they run on", passes, name, "trainings that have begun"))
+        return found
 
     def speed(self, stage: Literal["train", "infer"], settings: TrainingSettings) -> Speed | None:
         key = (stage, network_name(settings.model, settings.crop))

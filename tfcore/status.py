@@ -1,12 +1,11 @@
 """What runs, what failed, what is left and for how long, from the files that jobs leave behind."""
 
-import csv
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from tfcore.claim import Claim, is_alive
-from tfcore.plan import Plan, Task
+from tfcore.plan import Plan, Task, last_row
 from tfcore.runs import Run
 
 LOGS = Path("logs")
@@ -77,19 +76,10 @@ def _running(run: Run) -> Running | None:
         return None
     owner = Claim(claim_file(run)).owner() or {}
     name = str(owner.get("host", "?")) + (f", job {owner['job']}" if owner.get("job") else "")
-    row = _last_row(run.work / "log.csv")
+    row = last_row(run)
     if row is None:
         return Running(run, 0, 0, None, name)
     return Running(run, int(row["step"]), int(row["epoch"]), float(row["images_per_second"]), name)
-
-
-def _last_row(file: Path) -> dict[str, str] | None:
-    try:
-        with file.open(encoding="utf-8", newline="") as stream:
-            rows = [row for row in csv.DictReader(stream) if row.get("images_per_second")]
-    except OSError:
-        return None
-    return rows[-1] if rows else None
 
 
 def _failed(task: Task, lines: int) -> Failed | None:

@@ -4,6 +4,7 @@ import json
 import re
 
 import pytest
+
 from slurm import jobs, running
 
 pytestmark = [pytest.mark.slurm, pytest.mark.timeout(1800)]

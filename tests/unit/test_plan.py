@@ -96,8 +96,18 @@ def test_training_that_stands_in_the_middle_counts_by_its_steps(settings):
     before = make_plan(settings).seconds("train")
     work = Run("made", "a", "few").work
     work.mkdir(parents=True)
-    (work / "log.csv").write_text("step,epoch\n5,3\n10,5\n")  # of 20 steps
+    (work / "log.csv").write_text("step,epoch,images_per_second\n5,3,7\n10,5,8\n")  # of 20 steps
     assert make_plan(settings).seconds("train") == pytest.approx(before - 16 * 10 / 40 / 2)
+
+
+def test_trainings_that_have_begun_give_the_first_estimate(settings):
+    work = Run("made", "a").work
+    work.mkdir(parents=True)
+    (work / "log.csv").write_text("step,epoch,images_per_second\n10,5,8\n")
+    plan = make_plan(settings)
+    assert plan.speeds["train"][0].source == "trainings that have begun"
+    seconds = next(task.seconds for task in plan.left("train") if task.run == Run("made", "a"))
+    assert seconds == pytest.approx(16 * 10 / 8 / 2)  # half of the 20 steps are done
 
 
 def test_changed_setting_makes_a_training_to_do(settings):
