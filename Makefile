@@ -7,7 +7,7 @@ RUN := $(VENV)/bin
 TORCH_INDEX ?= $(shell command -v nvidia-smi >/dev/null || curl -sfI -m 5 $(CPU_INDEX)/torch/ >/dev/null 2>&1 && echo $(CPU_INDEX))
 CPU_INDEX := https://download.pytorch.org/whl/cpu
 
-.PHONY: help venv demo test check test-slurm test-browser pull docs clean
+.PHONY: help venv demo test check test-slurm test-browser pull merge docs clean
 .DEFAULT_GOAL := help
 
 help:  ## Show what can be made
@@ -53,6 +53,9 @@ test-browser: $(VENV)/.developer  ## Test the report page in headless Chromium
 pull: $(VENV)/.installed  ## Fetch versioned results and show that nothing has to be computed again
 	$(RUN)/dvc pull
 	$(RUN)/snakemake --dry-run --quiet all -- all_tables
+
+merge: $(VENV)/.installed  ## Add the results of another git revision to those here: make merge REV=origin/theirs
+	PATH="$(CURDIR)/$(RUN):$$PATH" workflow/merge_results $(REV)
 
 docs: $(VENV)/.developer  ## Build the documentation into site/
 	$(RUN)/mkdocs build --strict

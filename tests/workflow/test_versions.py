@@ -1,0 +1,104 @@
+"""Versioned results with real git and dvc: clone, pull, and nothing is computed that need not be."""
+
+import shutil
+
+import pytest
+from conftest import Repository
+from test_reruns import AFTER_METRICS, pictures
+
+MODEL = "results/checkpoints/demo_visa/pills/full/seed0/model.safetensors"
+
+
+@pytest.fixture(scope="module")
+def published(finished, tmp_path_factory):
+    """Return a repository whose results are recorded by dvc and pushed to the folder beside it."""
+    repository = finished.copy(tmp_path_factory.mktemp("published") / "checkout")
+    recorded = repository.run("dvc", "repro").stdout
+    assert recorded.count("Running stage") == 4
+    repository.git("add", ".")
+    repository.git("commit", "-q", "-m", "Results")
+    repository.run("dvc", "push")
+    return repository
+
+
+@pytest.fixture
+def clone(published, tmp_path):
+    """Return a fresh clone with the results pulled, without any data."""
+    return pulled(published, tmp_path / "clone")
+
+
+def pulled(published, folder):
+    repository = Repository(folder)
+    published.run("git", "clone", "-q", published.folder, folder)
+    store = published.folder.parent / "transfusion-store"
+    repository.run("dvc", "remote", "modify", "--local", "store", "url", store)
+    repository.run("dvc", "pull")
+    return repository
+
+
+def test_dvc_only_records_what_snakemake_made(published):
+    done = published.run("dvc", "repro")
+    assert done.stdout.count("didn't change, skipping") == 4
+    assert published.run("git", "status", "--porcelain").stdout == ""
+
+
+def test_clone_and_pull_then_nothing_is_to_be_done(clone):
+    assert not (clone.folder / "data/packed").exists()
+    assert clone.plan() == set()
+    assert "up to date" in clone.run("dvc", "status").stdout
+    assert clone.plan("ablations", "--forcerun", "plot_lambda_sweep") == {"plot_lambda_sweep"}
+    clone.make("ablations", "--forcerun", "plot_lambda_sweep")
+
+
+def test_data_fetched_again_with_newer_times_rerun_nothing(clone):
+    clone.make("data")
+    assert clone.plan() == set()
+
+
+def test_no_image_goes_to_the_remote(published):
+    tracked = published.run("dvc", "list", ".", "--dvc-only", "--recursive").stdout.split()
+    assert any(name.endswith("model.safetensors") for name in tracked)
+    assert not [name for name in tracked if name.startswith("data/")]
+
+
+def test_deleted_checkpoint_is_pulled_again(clone):
+    (clone.folder / MODEL).unlink()
+    assert "train_model demo_visa/pills/full/0" in clone.plan()
+    clone.run("dvc", "checkout", "results/checkpoints")
+    assert clone.plan() == set()
+
+
+def test_changed_lambda_in_a_clone_needs_no_data(clone):
+    clone.edit(lambda values: values["score"].__setitem__("lambda", 0.5))
+    rules = {job.split(" ")[0] for job in clone.plan()}
+    assert rules == {job.split(" ")[0] for job in AFTER_METRICS} | {
+        "score_maps",
+        "sweep_maps",
+        "plot_examples",
+        "plot_failures",
+        "plot_reconstructions",
+    }
+
+
+def test_metrics_and_plots_can_be_looked_at(clone):
+    assert "image_auroc" in clone.run("dvc", "metrics", "show", "--md").stdout
+    clone.run("dvc", "plots", "show", "--out", "plots")
+    assert "lambda" in (clone.folder / "plots/index.html").read_text(encoding="utf-8")
+
+
+def test_two_clones_exchange_their_parts(published, tmp_path):
+    halves = {"left": ("demo_visa", "pills"), "right": ("demo_mvtec", "nut")}
+    clones = {}
+    for name, (dataset, category) in halves.items():
+        half = clones[name] = pulled(published, tmp_path / name / "checkout")
+        for kind in ("checkpoints", "maps", "metrics"):
+            shutil.rmtree(half.folder / "results" / kind / dataset / category)
+        assert f"score_maps {dataset}/{category}/full/0" in half.plan()
+        half.run("dvc", "commit", "--force")
+        half.git("checkout", "-q", "-b", name)
+        half.git("commit", "-q", "-a", "-m", f"The {name} half")
+        half.run("dvc", "push")
+    left = clones["left"]
+    left.git("fetch", "-q", str(clones["right"].folder), "right:right")
+    left.run("workflow/merge_results", "right")
+    assert left.plan() <= AFTER_METRICS | pictures("demo_mvtec", "demo_visa") | {"plot_losses demo_visa"}
