@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 from made_up import settings_of, write_results
+from PIL import Image
 
 from tfcore.errors import UserError
 from tfcore.report.charts import Bar, Line, difference_chart, line_chart, sparkline, strip, ticks
 from tfcore.report.origin import duration, summarise
 from tfcore.report.page import write_page
+from tfcore.report.page_figures import page_figures
 
 VOID = {"meta", "link", "img", "input", "br", "circle", "path", "rect"}
 
@@ -133,6 +135,27 @@ def test_cost_comes_from_the_records_of_the_jobs(tmp_path: Path):
     write_page(tmp_path, settings, tmp_path / "page.html")
     page = Reader((tmp_path / "page.html").read_text(encoding="utf-8"))
     assert {"train_model", "90 min", "2.5 GB", "Table 4 (ablations)"} <= set(page.texts)
+
+
+def test_figures_are_named_and_those_beyond_the_limit_linked(tmp_path: Path, monkeypatch):
+    folder = tmp_path / "results" / "figures"
+    for name in ("my_own.png", "losses_visa.png", "reverse_process.png", "anomalies/visa_pipe_fryum.png"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (1500, 30)).save(folder / name)
+    settings, out = settings_of(tmp_path), tmp_path / "results" / "report" / "index.html"
+    found = page_figures(folder, settings, out)
+    titles = [figure["title"] for figure in found]
+    assert titles == ["Reverse process", "Anomalies · VisA · pipe fryum", "Losses · VisA", "My own"]
+    assert all(figure["source"].startswith("data:image/webp") for figure in found)
+    assert found[1]["link"] == "../figures/anomalies/visa_pipe_fryum.png"
+    monkeypatch.setattr("tfcore.report.page_figures.LIMIT", 1)
+    assert [bool(figure["source"]) for figure in page_figures(folder, settings, out)] == [True, False, False, False]
+
+
+def test_broken_figure_is_named(tmp_path: Path):
+    (tmp_path / "losses.png").write_bytes(b"nothing")
+    with pytest.raises(UserError, match=r"losses\.png.*make the figures anew"):
+        page_figures(tmp_path, settings_of(tmp_path / "settings"), tmp_path / "page.html")
 
 
 def test_same_input_gives_the_same_page(made, tmp_path: Path):

@@ -1,27 +1,25 @@
 """The report: one self-contained page of everything that has been measured, ``results/report/index.html``."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import pandas as pd
 from markupsafe import Markup
-from PIL import Image
 
 from tfcore.config import Settings, digest
 from tfcore.cost import BENCHMARKS, Cost, cost_rows, read_jobs, table_costs, total
-from tfcore.errors import UserError
 from tfcore.files import write_text
 from tfcore.published.numbers import paper, paper_names, release
 from tfcore.report.ablations import ablation_rows, change, published_change, source_of
 from tfcore.report.categories import dataset_table, further_datasets
 from tfcore.report.charts import Bar, Line, difference_chart, line_chart, sparkline, strip
 from tfcore.report.claims import claims_table
-from tfcore.report.examples import Gallery, encode, gallery, weight
+from tfcore.report.examples import Gallery, gallery, weight
 from tfcore.report.measured import AVERAGE, Measured, Source, read_metrics
 from tfcore.report.origin import duration, summarise
+from tfcore.report.page_figures import page_figures, relative
 from tfcore.report.page_tables import PageTable, page_table
 from tfcore.report.table import Cell, cell_text
 from tfcore.report.tables import NUMBERS, make_table
@@ -79,11 +77,11 @@ def _context(root: Path, settings: Settings, rows: pd.DataFrame, measured: Measu
         "curves": _training_curves(root, settings),
         "claims": claims_table(rows, settings),
         "from_paper": any(settings.datasets[name].published for name in settings.run.datasets),
-        "figures": _figures(results, out),
+        "figures": page_figures(results / "figures", settings, out),
         "origin": summarise(results),
         "costs": _costs(root, settings),
         "baseline": baseline,
-        "results_link": _relative(results, out),
+        "results_link": relative(results, out),
     }
 
 
@@ -263,37 +261,6 @@ def _costs(root: Path, settings: Settings) -> list[tuple[str, list[Cost]]]:
     by_rule = [total(rule, "", [job for job in jobs if job.rule == rule]) for rule in rules]
     by_rule.append(total("all", "", jobs))
     return [("Rule", by_rule), ("What it rests on", [row for row in table_costs(jobs, settings) if row.jobs])]
-
-
-def _figures(results: Path, out: Path) -> list[dict[str, str]]:
-    """Return the figures of the results folder, re-encoded into the page; large sets are linked instead."""
-    found, total = [], 0
-    for file in sorted((results / "figures").glob("*.png")):
-        link = f"{_relative(results, out)}/figures/{file.name}"
-        source = ""
-        if total < 2_000_000:
-            source = _picture(file)
-            total += len(source)
-        title = file.stem.replace("_", " ")
-        vector = link.removesuffix(".png") + ".svg" if file.with_suffix(".svg").exists() else ""
-        found.append({"title": title[:1].upper() + title[1:], "source": source, "link": link, "vector": vector})
-    return found
-
-
-def _picture(file: Path, width: int = 1200) -> str:
-    try:
-        with Image.open(file) as picture:
-            picture.load()
-            small = picture.convert("RGB")
-    except OSError as error:
-        raise UserError(f"{file}: cannot be read as a picture; make the figures anew") from error
-    if small.width > width:
-        small = small.resize((width, round(small.height * width / small.width)), Image.Resampling.LANCZOS)
-    return encode(small, quality=70)
-
-
-def _relative(results: Path, out: Path) -> str:
-    return Path(os.path.relpath(results, out.parent)).as_posix()
 
 
 def _percent(value: float | None) -> str:
