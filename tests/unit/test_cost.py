@@ -76,3 +76,10 @@ def test_command(folder):
     assert result.exit_code == 0, result.output
     assert "Table 4 (ablations)" in result.output
     assert (folder / "results/cost.csv").exists()
+
+
+def test_job_that_found_its_result_done_does_not_hide_the_cost(folder):
+    of = "made/b/full/seed0"
+    leave(folder, "train_model", of, 9, device="NVIDIA H200", steps=100, resumed_after_step=0, seconds=7200.0)
+    rows = {(row.rule, row.category): row for row in cost_rows(read_jobs())}
+    assert rows["train_model", "made/b"].gpu_hours == 2.0
