@@ -14,10 +14,10 @@ from tfcore.cost import cost_rows, read_jobs, table_costs, total, write_costs
 HEADER = "s\th:m:s\tmax_rss\tmax_vms\n"
 
 
-def leave(folder, rule, of, seconds, memory="100.5", **record):
+def leave(folder, rule, of, measured, memory="100.5", **record):
     file = folder / "logs/benchmarks" / rule / f"{of}.tsv"
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(f"{HEADER}{seconds}\t0:00:01\t{memory}\t1\n")
+    file.write_text(f"{HEADER}{measured}\t0:00:01\t{memory}\t1\n")
     if record:
         kind = {"train_model": "checkpoints", "infer_maps": "maps"}[rule]
         target = folder / "results" / kind / of / "run.json"
