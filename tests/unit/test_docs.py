@@ -6,6 +6,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 import typer
@@ -23,15 +24,16 @@ def blocks(page: Path, *languages: str) -> list[tuple[str, str]]:
     """Return (marker, text) of the fenced blocks in these languages; a marker is the HTML comment right above."""
     found, previous, language, lines = [], "", None, []
     for line in page.read_text(encoding="utf-8").splitlines():
-        if not line.startswith("```"):
+        fence = line.lstrip()  # blocks within lists are indented
+        if not fence.startswith("```"):
             lines.append(line)
             previous = line if language is None else previous
         elif language is None:
-            language, lines = line[3:].split(" ")[0].strip(), []
+            language, lines = fence[3:].split(" ")[0].strip(), []
         else:
             if language in languages:
                 marker = re.fullmatch(r"<!-- (.*) -->", previous)
-                found.append((marker[1] if marker else "", "\n".join(lines) + "\n"))
+                found.append((marker[1] if marker else "", dedent("\n".join(lines)) + "\n"))
             language, previous = None, ""
     return found
 
@@ -68,7 +70,7 @@ def plain(page: Path) -> list[str]:
 
 def inline(page: Path) -> list[str]:
     """Return the commands within sentences and tables: code that begins with one of our tools and goes on."""
-    prose = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.S | re.M)
+    prose = re.sub(r"^ *```.*?^ *```", "", page.read_text(encoding="utf-8"), flags=re.S | re.M)
     tools = r"python -m tfcore|(?:\.venv/bin/)?snakemake|make|dvc"
     # `train …` or `--profile NAME` are patterns for the reader, not commands.
     return [
