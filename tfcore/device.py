@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from tfcore.config import HardwareSettings, ModelSettings
 from tfcore.errors import UserError
@@ -64,7 +65,8 @@ def prepare(hardware: HardwareSettings) -> torch.device:
 def reproducible(hardware: HardwareSettings, device: torch.device) -> Iterator[None]:
     """Allow only kernels that give the same bits twice, when ``hardware.deterministic`` asks for it on a GPU.
 
-    The CPU's kernels are reproducible as they are, for one number of threads.
+    Memory-saving attention has no such backward pass, so attention takes explicit matrices. A kernel that torch
+    knows to vary is named in a warning. The CPU's kernels are reproducible as they are, for one number of threads.
     """
     if device.type != "cuda" or not hardware.deterministic:
         yield
@@ -73,7 +75,8 @@ def reproducible(hardware: HardwareSettings, device: torch.device) -> Iterator[N
     before = torch.are_deterministic_algorithms_enabled()
     torch.use_deterministic_algorithms(True, warn_only=True)
     try:
-        yield
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
     finally:
         torch.use_deterministic_algorithms(before)
 
