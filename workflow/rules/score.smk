@@ -35,8 +35,8 @@ rule score_maps:
     benchmark:
         f"logs/benchmarks/score_maps/{RUN}.tsv"
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 20 * attempt,
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=lambda wildcards, attempt: 5 * attempt,
     params:
         settings=settings_of("score"),
     shell:
@@ -58,8 +58,8 @@ rule score_epoch:
     benchmark:
         f"logs/benchmarks/score_epoch{{epoch}}/{RUN}.tsv"
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 20 * attempt,
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=lambda wildcards, attempt: 5 * attempt,
     params:
         settings=settings_of("score"),
     shell:
@@ -82,8 +82,8 @@ rule sweep_maps:
     benchmark:
         f"logs/benchmarks/sweep_maps/{RUN}.tsv"
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 30 * attempt,
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=lambda wildcards, attempt: 10 * attempt,
     params:
         settings=settings_of("sweep"),
     shell:
