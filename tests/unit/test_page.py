@@ -14,6 +14,7 @@ from tfcore.report.origin import duration, summarise
 from tfcore.report.page import write_page
 from tfcore.report.page_figures import page_figures
 
+SMALL = "run: {datasets: [mvtec_ad], variants: [full]}\ndatasets: {mvtec_ad: {categories: [bottle]}}\n"
 VOID = {"meta", "link", "img", "input", "br", "circle", "path", "rect"}
 
 
@@ -127,7 +128,7 @@ def test_provenance_names_commit_device_and_cost(made):
 
 
 def test_cost_comes_from_the_records_of_the_jobs(tmp_path: Path):
-    settings = settings_of(tmp_path)
+    settings = settings_of(tmp_path, SMALL)
     write_results(tmp_path, settings, pictures=0)
     record = tmp_path / "logs/benchmarks/train_model/mvtec_ad/bottle/full/seed0.tsv"
     record.parent.mkdir(parents=True)
@@ -166,7 +167,7 @@ def test_same_input_gives_the_same_page(made, tmp_path: Path):
 
 
 def test_page_without_data_shows_maps_and_says_what_is_missing(tmp_path: Path):
-    settings = settings_of(tmp_path)
+    settings = settings_of(tmp_path, SMALL)
     write_results(tmp_path, settings, pictures=1, images=False)
     out = tmp_path / "page.html"
     write_page(tmp_path, settings, out)
@@ -214,7 +215,7 @@ def test_examples_follow_their_rule(tmp_path: Path):
     from tfcore.report.examples import gallery
     from tfcore.runs import Run
 
-    settings = settings_of(tmp_path)
+    settings = settings_of(tmp_path, SMALL)
     write_results(tmp_path, settings, pictures=1)
     item = gallery(tmp_path, settings, Run("mvtec_ad", "bottle"), 4, 64)
     assert item is not None
