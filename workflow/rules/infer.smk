@@ -25,10 +25,11 @@ rule infer_maps:
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         settings=settings_of("infer"),
+        epoch="",
     shell:
         r"""
         python -m tfcore infer --dataset {wildcards.dataset:q} --category {wildcards.category:q} \
-            --variant {wildcards.variant:q} --seed {wildcards.seed} --params {PARAMS:q} >{log:q} 2>&1
+            --variant {wildcards.variant:q} --seed {wildcards.seed} {params.epoch} --params {PARAMS:q} >{log:q} 2>&1
         """
 
 
@@ -45,6 +46,9 @@ use rule infer_maps as infer_epoch with:
         f"logs/infer_epoch{{epoch}}/{RUN}.log",
     benchmark:
         f"logs/benchmarks/infer_epoch{{epoch}}/{RUN}.tsv"
+    params:
+        settings=settings_of("infer"),
+        epoch=lambda wildcards: f"--epoch {wildcards.epoch}",
 
 
 rule maps:
