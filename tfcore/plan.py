@@ -81,13 +81,13 @@ def make_plan(settings: Settings, benchmarks: list[Path] | None = None) -> Plan:
     return _Planner(settings, measured_speeds(benchmarks or [])).plan()
 
 
-def selected_runs(settings: Settings) -> list[Run]:
-    """Return every run that the targets cover, in the order of the tables."""
+def selected_runs(settings: Settings, variants: list[str]) -> list[Run]:
+    """Return the runs of these variants that the targets cover, in the order of the tables."""
     return [
         Run(dataset, category, variant, seed)
         for dataset in settings.run.datasets
         for category in settings.datasets[dataset].categories
-        for variant in settings.selected_variants
+        for variant in variants
         if category in settings.covered_categories(dataset, variant)
         for seed in settings.run.seeds
     ]
@@ -142,20 +142,18 @@ class _Planner:
         self.unknown: set[str] = set()
 
     def plan(self) -> Plan:
-        runs = selected_runs(self.settings)
-        trains = self.shared("train", runs)
+        scored = selected_runs(self.settings, self.settings.selected_variants)
+        swept = selected_runs(self.settings, self.settings.run.sweep_variants)
+        trains = self.shared("train", [*scored, *swept])
         if not any(speed.stage == "train" for speed in self.measured):
             self.measured += self.in_progress(trains)
-        infers = self.shared("infer", runs)
+        infers = self.shared("infer", [*scored, *swept])
         tasks = [self.task("train", run) for run in trains]
         trained = {task.run: task.done for task in tasks}
         tasks += [self.task("infer", run, self.trained_as(run), trained) for run in infers]
         inferred = {task.run: task.done for task in tasks if task.stage == "infer"}
-        for run in runs:
-            there = inferred[self.inferred_as(run)]
-            tasks.append(Task("score", run, there and run.scores.exists()))
-            if run.variant in self.settings.run.sweep_variants:
-                tasks.append(Task("sweep", run, there and run.sweep.exists()))
+        tasks += [Task("score", run, inferred[self.inferred_as(run)] and run.scores.exists()) for run in scored]
+        tasks += [Task("sweep", run, inferred[self.inferred_as(run)] and run.sweep.exists()) for run in swept]
         used: dict[str, list[Speed]] = {}
         for (stage, _), speed in self.speeds.items():
             if speed is not None and speed not in used.setdefault(stage, []):

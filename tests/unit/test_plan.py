@@ -48,11 +48,20 @@ def finish(settings, run, stage, **more):
 
 def test_shared_results_are_counted_once(settings):
     plan = make_plan(settings)
-    assert len(selected_runs(settings)) == 8
+    assert len(selected_runs(settings, settings.selected_variants)) == 8
     assert plan.count("train") == (0, 6)  # full, short, few; `same` is full
     assert plan.count("infer") == (0, 6)
     assert plan.count("score") == (0, 8)
     assert plan.count("sweep") == (0, 2)
+
+
+def test_ablations_on_few_categories_and_sweeps_of_other_variants(settings):
+    run = {"datasets": ["made"], "variants": ["full", "few"], "sweep_variants": ["short"]}
+    settings = parse_settings(VALUES | {"run": run | {"ablation_categories": {"made": ["a"]}}}, "test")
+    plan = make_plan(settings)
+    assert plan.count("score") == (0, 3)  # full on a and b, few on a
+    assert plan.count("sweep") == (0, 1)  # short on a
+    assert plan.count("train") == (0, 4)
 
 
 def test_nothing_measured_is_unknown_not_zero(settings):
