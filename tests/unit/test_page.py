@@ -211,6 +211,18 @@ def test_names_cannot_break_the_page(tmp_path: Path):
     assert Reader(text).open == []
 
 
+def test_pictures_become_fewer_where_they_would_not_fit(tmp_path: Path, monkeypatch):
+    settings = settings_of(tmp_path)
+    write_results(tmp_path, settings, pictures=3)
+    sizes = []
+    for limit in (12_000_000, 1):
+        monkeypatch.setattr("tfcore.report.page.LIMIT", limit)
+        write_page(tmp_path, settings, tmp_path / "page.html", examples=5)
+        text = (tmp_path / "page.html").read_text(encoding="utf-8")
+        sizes.append(text.count('<figure class="example">'))
+    assert sizes == [3 * (5 + 4), 3 * (2 + 4)]
+
+
 def test_examples_follow_their_rule(tmp_path: Path):
     from tfcore.report.examples import gallery
     from tfcore.runs import Run

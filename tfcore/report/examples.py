@@ -63,7 +63,7 @@ def gallery(root: Path, settings: Settings, run: Run, count: int, size: int) -> 
     with the highest and the two defective ones with the lowest scores, whatever they look like.
     """
     score = stage_settings(settings, "score", run.variant)["score"]
-    file = root / replace(run, variant=shared_variant(settings, "infer", run.variant)).maps
+    file = root / maps_file(settings, run)
     if not file.exists():
         return None
     maps = read_maps(file, score["mask_rule"])
@@ -100,6 +100,11 @@ def gallery(root: Path, settings: Settings, run: Run, count: int, size: int) -> 
     failures = [example(index, note) for index, note in _failures(maps.labels, scores)]
     separated = bool(scores[maps.labels == 1].min() > scores[maps.labels == 0].max())
     return Gallery(run.dataset, run.category, typical, failures, floor, peak, separated)
+
+
+def maps_file(settings: Settings, run: Run) -> Path:
+    """Return where the maps of a run are; variants that infer alike share them."""
+    return replace(run, variant=shared_variant(settings, "infer", run.variant)).maps
 
 
 def _typical(maps: MapsFile, scores: NDArray[Any], count: int) -> list[tuple[int, str]]:

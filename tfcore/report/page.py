@@ -16,7 +16,7 @@ from tfcore.report.ablations import ablation_rows, change, published_change, sou
 from tfcore.report.categories import dataset_table, further_datasets
 from tfcore.report.charts import Bar, Line, difference_chart, line_chart, sparkline, strip
 from tfcore.report.claims import claims_table
-from tfcore.report.examples import Gallery, gallery, weight
+from tfcore.report.examples import Gallery, gallery, maps_file, weight
 from tfcore.report.measured import AVERAGE, Measured, Source, read_metrics
 from tfcore.report.origin import duration, summarise
 from tfcore.report.page_figures import page_figures, relative
@@ -201,22 +201,26 @@ def _category_scores(measured: Measured) -> dict[tuple[str, str], list[tuple[str
 
 def _galleries(root: Path, settings: Settings, count: int) -> dict[tuple[str, str], Gallery]:
     """Return the examples of every category; fewer and smaller ones where they would not fit into the page."""
+    attempts = ((count, 256), (min(count, 4), 192), (min(count, 3), 160), (min(count, 2), 128))
     runs = [
         Run(dataset, category, settings.tables.baseline, settings.run.seeds[0])
         for dataset in settings.run.datasets
         for category in settings.datasets[dataset].categories
     ]
-    found: dict[tuple[str, str], Gallery] = {}
-    for number, size in ((count, 256), (min(count, 4), 192), (3, 160), (2, 128)):
-        found = {}
-        for run in runs:
-            if item := gallery(root, settings, run, number, size):
-                found[run.dataset, run.category] = item
-                if weight(found.values()) * len(runs) / len(found) > LIMIT:  # they are much alike: no need to go on
-                    break
-        else:
-            return found
-    return found
+    present = [run for run in runs if (root / maps_file(settings, run)).exists()]
+    number, size = next(
+        (attempt for attempt in attempts if _fits(root, settings, present, *attempt)),
+        attempts[-1],
+    )
+    found = {(run.dataset, run.category): gallery(root, settings, run, number, size) for run in present}
+    return {names: item for names, item in found.items() if item is not None}
+
+
+def _fits(root: Path, settings: Settings, runs: list[Run], number: int, size: int) -> bool:
+    """Estimate from up to three categories whether all of them fit into the page."""
+    some = runs[:: max(1, len(runs) // 3)][:3]
+    items = [item for run in some if (item := gallery(root, settings, run, number, size))]
+    return not items or weight(items) * len(runs) / len(items) <= LIMIT
 
 
 def _training_curves(root: Path, settings: Settings) -> list[dict[str, Any]]:
