@@ -5,7 +5,7 @@ VENV := .venv
 RUN := $(VENV)/bin
 PIP := --quiet --disable-pip-version-check --no-compile
 # Where torch comes from. A machine without an NVIDIA GPU gets the CPU build if that index can be reached.
-TORCH_INDEX ?= $(shell command -v nvidia-smi >/dev/null || curl -sfI -m 5 $(CPU_INDEX)/torch/ >/dev/null 2>&1 && echo $(CPU_INDEX))
+TORCH_INDEX ?= $(shell command -v nvidia-smi >/dev/null || { curl -sfI -m 5 $(CPU_INDEX)/torch/ >/dev/null 2>&1 && echo $(CPU_INDEX); })
 CPU_INDEX := https://download.pytorch.org/whl/cpu
 
 .PHONY: help venv demo test check test-slurm test-browser pull merge docs clean
