@@ -7,9 +7,6 @@ from snakemake.utils import min_version
 min_version("9.20")
 
 
-configfile: Path(workflow.basedir) / "params.yaml"
-
-
 include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"

@@ -81,3 +81,22 @@ def test_bad_settings_give_one_line_and_nothing_starts(tmp_path, text, named):
     assert "broken.yaml" in line
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "run" / "results").exists()
+
+
+def test_params_that_are_no_yaml_give_one_line(checkout, tmp_path):
+    broken = checkout.copy(tmp_path / "checkout")
+    (broken.folder / "params.yaml").write_text("train: [1\n  epochs: 2\n", encoding="utf-8")
+    done = broken.run("snakemake", "--dry-run", "all_tables", check=False)
+    assert done.returncode == 2
+    assert "params.yaml: cannot be read" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_released_checkpoints_are_planned_where_their_files_are(tmp_path):
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files/capsules_model.pkl").touch()
+    chosen = f"run={{release: {tmp_path / 'files'}}}"
+    done = snakemake("--dry-run", "--directory", tmp_path, "--config", chosen, "--", "release_tables")
+    counts = job_counts(done.stdout + done.stderr)
+    assert counts["convert_release"] == counts["infer_maps"] == counts["score_maps"] == 1
+    assert "train_model" not in counts

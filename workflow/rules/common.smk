@@ -5,13 +5,14 @@ import json
 import os
 import re
 import sys
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 
 from snakemake.common.configfile import load_configfile
 from snakemake.utils import update_config
 
-from tfcore.config import Settings, digest, parse_settings
+from tfcore.config import Settings, digest, load_settings, parse_settings
 from tfcore.current import is_current
 from tfcore.errors import SettingsError
 from tfcore.files import write_json, write_text
@@ -31,17 +32,31 @@ def located(local):
     return str((Path(workflow.basedir) / Path(str(local)).expanduser()).resolve())
 
 
+@contextmanager
+def one_line_errors():
+    """Turn wrong settings into one line on stderr and exit code 2."""
+    try:
+        yield
+    except SettingsError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+with one_line_errors():
+    load_settings(Path(workflow.basedir) / "params.yaml")  # by itself first: a slip in it is named as such
+
+
+configfile: Path(workflow.basedir) / "params.yaml"
+
+
 def checked_settings():
     """Validate params.yaml and its overlays; one line and exit code 2 when something is wrong, and nothing starts."""
     files = list(reversed(workflow.configfiles))
     values = {}
     for layer in [*map(load_configfile, files), config]:  # from params.yaml on, so that its order of variants stays
         update_config(values, layer)
-    try:
+    with one_line_errors():
         settings = parse_settings(values, " + ".join(str(file) for file in files))
-    except SettingsError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
     values = settings.model_dump(mode="json", by_alias=True)
     for section in [values["textures"], *values["datasets"].values()]:
         section["local"] = located(section["local"])
