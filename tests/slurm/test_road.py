@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -34,3 +36,20 @@ def test_all_tables_through_the_slurm_profile(cluster, benchmark):
     again = benchmark.snakemake("--dry-run", "all_tables")
     assert again.wait(timeout=300) == 0
     assert "Nothing to be done" in again.log.read_text()
+
+    settings = max((benchmark.folder / "work" / "settings").glob("*.json"), key=lambda file: file.stat().st_mtime)
+    plan = tfcore(benchmark.folder, "plan", "--params", settings)
+    assert re.findall(r"^(\w+) +(\d+) +(\d+) +(\d+)$", plan, re.M) == [
+        ("trainings", "2", "0", "2"),
+        ("inferences", "2", "0", "2"),
+        ("scorings", "2", "0", "2"),
+        ("sweeps", "2", "0", "2"),
+    ]
+    assert "failed: nothing" in tfcore(benchmark.folder, "status", "--params", settings)
+    assert "train_model" in tfcore(benchmark.folder, "cost", "--params", settings)
+
+
+def tfcore(folder, *words):
+    """Run a command of the program in a benchmark's folder and return what it prints."""
+    command = [sys.executable, "-m", "tfcore", *words]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout
