@@ -36,6 +36,20 @@ def tables(
             typer.echo(file.read_text(encoding="utf-8"))
 
 
+@app.command("explain")
+def explain(
+    table: Annotated[Path, typer.Argument(help="Table as Markdown, such as results/tables/table2.md.")],
+    params: Params = DEFAULT_PARAMS,
+    metrics: Metrics = Path("results/metrics.csv"),
+    timing: Annotated[Path, typer.Option(help="Measured inference times, for Table 5.")] = Path("results/timing.csv"),
+) -> None:
+    """Tell from which runs, settings and commits a table was made."""
+    from tfcore.config import load_settings
+    from tfcore.explain import explain as explained
+
+    typer.echo(explained(table, load_settings(*params), metrics, timing))
+
+
 @app.command("claims")
 def claims(
     params: Params = DEFAULT_PARAMS,

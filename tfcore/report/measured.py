@@ -63,6 +63,7 @@ class Measured:
                 raise UserError(f"metrics: two rows for {'/'.join(key)}, seed {row['seed']}; gather the scores anew")
             low, high = (None if pd.isna(row[name]) else 100 * float(row[name]) for name in ("low", "high"))
             self._cells[key][str(row["seed"])] = (100 * float(row["value"]), low, high)
+        self.used: set[tuple[str, str, str, str, str]] = set()  # method, dataset, category, variant, seed looked up
         self._same = {variant: _same_scores(settings, variant) for variant in settings.variants}
         self.methods: list[str] = sorted(set(rows["method"]) | {METHOD}, key=lambda name: (name != METHOD, name))
 
@@ -149,6 +150,7 @@ class Measured:
         for variant in (source.variant, self._same.get(source.variant, source.variant)):
             key = (source.method, dataset, category, variant, source.point, metric)
             if found := self._cells.get(key):
+                self.used |= {(source.method, dataset, category, variant, seed) for seed in found}
                 return found
         return {}
 

@@ -32,7 +32,11 @@ def make_table(number: int, metrics: pd.DataFrame, settings: Settings, timing: P
     """Make one of the paper's Tables 1-9 from the metrics (`read_metrics`); Table 5 reads the ``timing`` CSV."""
     if number not in NUMBERS:
         raise UserError(f"table {number}: there are Tables 1 to 9")
-    measured = Measured(metrics, settings)
+    return table_of(number, Measured(metrics, settings), timing)
+
+
+def table_of(number: int, measured: Measured, timing: Path | None = None) -> Table:
+    """Make one of Tables 1-9; ``measured.used`` then names the runs it stands on."""
     if number in BY_CATEGORY:
         return category_table(number, measured)
     if number in BY_EPOCH:

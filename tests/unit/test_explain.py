@@ -1,0 +1,51 @@
+import pytest
+from fabricated import paper_settings, write_metrics
+
+from tfcore.errors import UserError
+from tfcore.explain import explain
+from tfcore.files import write_json
+from tfcore.report.tables import write_tables
+from tfcore.runs import Run
+
+
+@pytest.fixture
+def made(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    settings = paper_settings()
+    metrics = write_metrics(tmp_path / "metrics.csv", settings)
+    write_tables(metrics, settings, tmp_path / "tables", [2, 3])
+    record = {
+        "git": {"commit": "0123456789abcdef", "clean": False},
+        "settings_digest": "feedbeef",
+        "settings": {"train": {"epochs": 1500}},
+        "recipe": 1,
+        "device": "CPU",
+        "end": "2026-11-23T12:00:00+00:00",
+    }
+    write_json(Run("mvtec_ad", "screw").checkpoint.with_name("run.json"), record)
+    return tmp_path, settings, metrics
+
+
+def test_a_table_names_its_runs_their_commits_and_settings(made):
+    folder, settings, metrics = made
+    text = explain(folder / "tables/table2.md", settings, metrics)
+    assert "is what" in text
+    (line,) = [line for line in text.splitlines() if line.startswith("mvtec_ad/screw/full/seed0")]
+    assert "0123456789 (changed)" in line
+    assert "feedbeef" in line
+    assert "epochs: 1500" in text
+    assert "visa/" not in text, "Table 2 stands on MVTec AD alone"
+
+
+def test_a_table_that_the_metrics_no_longer_give_is_called_so(made):
+    folder, settings, metrics = made
+    table = folder / "tables/table2.md"
+    table.write_text(table.read_text().replace("9", "8"))
+    assert "differs" in explain(table, settings, metrics)
+
+
+def test_another_file_is_refused(made):
+    folder, settings, metrics = made
+    (folder / "tables/claims.md").write_text("")
+    with pytest.raises(UserError, match=r"claims\.md: not one of the tables"):
+        explain(folder / "tables/claims.md", settings, metrics)
