@@ -84,6 +84,7 @@ class TrainingLog:
         epoch = -(-self._next // self.steps_per_epoch)
         self.rows.append([self._next, epoch, *means, self._rate, speed])
         self._window, self._images, self._steps, self._clock = [], 0, 0, now
+        self.path.parent.mkdir(parents=True, exist_ok=True)  # a second writer may have finished and tidied up
         with self.path.open("a", newline="", encoding="utf-8") as file:
             csv.writer(file).writerow(_cells(self.rows[-1]))
         if self._bar is None:

@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -85,8 +85,9 @@ def _states(folder: Path) -> list[Path]:
 def _remove_leftovers(folder: Path) -> None:
     """Remove temporary files of a killed process; a young one may belong to another live writer."""
     for path in folder.glob(".state-*"):
-        if time.time() - path.stat().st_mtime > STALE_SECONDS:
-            path.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):  # the other writer may be done with it
+            if time.time() - path.stat().st_mtime > STALE_SECONDS:
+                path.unlink()
 
 
 class StopRequest:

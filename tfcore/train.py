@@ -183,7 +183,7 @@ def train(
         log, first = run_steps(training, run, settings, identity, work, hardware, stop)
         log.write(out / "log.csv")
         for epoch in stage.train.keep_epochs:
-            copy_file(epoch_file(work, epoch), epoch_file(out, epoch))
+            keep_epoch(epoch_file(work, epoch), epoch_file(out, epoch))
         save_checkpoint(out / "model.safetensors", training.network, run_names(run), settings)
         finish_record(record, out / "run.json", **summary(training, log, first, out / "model.safetensors"))
         shutil.rmtree(work, ignore_errors=True)
@@ -316,8 +316,10 @@ def run_names(run: Run) -> dict[str, Any]:
     return {"method": METHOD} | asdict(run)
 
 
-def copy_file(source: Path, target: Path) -> None:
-    """Copy a file so that the target is whole or absent."""
+def keep_epoch(source: Path, target: Path) -> None:
+    """Copy the weights kept after an epoch to the results, unless a second writer was first and tidied up."""
+    if not source.exists() and target.exists():
+        return
     with replacing(target) as temporary:
         shutil.copyfile(source, temporary)
 
