@@ -13,18 +13,22 @@ from tfcore.files import sha256_of
 from tfcore.runs import Run, manifest_file
 
 
-def is_current(run: Run, stage: Literal["train", "infer"], settings: dict[str, Any]) -> bool:
+def is_current(
+    run: Run, stage: Literal["train", "infer"], settings: dict[str, Any], foreground: str | None = None
+) -> bool:
     """Return whether the checkpoint or the maps of ``run`` come from these settings and from the data of the manifest.
 
-    ``settings`` are those of `tfcore.runs.stage_settings`. An unreadable record counts as not current.
+    ``settings`` are those of `tfcore.runs.stage_settings`, ``foreground`` is `tfcore.runs.foreground_source` where it
+    matters. An unreadable record counts as not current.
     """
     result = run.checkpoint if stage == "train" else run.maps
     record = _record(result.with_name("run.json"))
     if record is None or not result.exists():
         return False
-    trained_on = record.get("inputs", {}).get("manifest_sha256")
-    manifest = _sha256(manifest_file(run.dataset, run.category))
-    return record.get("settings_digest") == digest(settings) and manifest in (None, trained_on)
+    inputs = record.get("inputs", {})
+    same_data = _sha256(manifest_file(run.dataset, run.category)) in (None, inputs.get("manifest_sha256"))
+    same_foreground = foreground in (None, inputs.get("foreground"))
+    return same_data and same_foreground and record.get("settings_digest") == digest(settings)
 
 
 def _record(path: Path) -> dict[str, Any] | None:

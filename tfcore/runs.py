@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import tfcore
-from tfcore.config import Settings, digest, resolve
+from tfcore.config import DatasetSettings, Settings, digest, resolve
 
 METHOD = "transfusion"
 
@@ -64,6 +64,11 @@ def manifest_file(dataset: str, category: str) -> Path:
     One file per category, so that a category added to a dataset leaves the results of the others alone.
     """
     return Path("data/manifests") / dataset / f"{category}.csv"
+
+
+def foreground_source(dataset: DatasetSettings, category: str) -> str:
+    """Return where a category's synthetic anomalies may lie: ``everywhere``, a folder of masks, or ``found``."""
+    return "everywhere" if category in dataset.textures else dataset.foregrounds or "found"
 
 
 def stage_settings(settings: Settings, stage: Stage, variant: str = "full") -> dict[str, Any]:

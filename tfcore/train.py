@@ -55,7 +55,8 @@ class TrainingData:
     textures: Tensor
     device: torch.device
     pack: str  # digest of the packed category
-    manifest: str | None = None  # sha256 of its manifest; the workflow compares it
+    manifest: str | None = None  # sha256 of its manifest; the workflow compares it, and the next
+    foreground: str | None = None  # where anomalies may lie (`tfcore.runs.foreground_source`)
 
     @classmethod
     def load(cls, packed: Path, textures: Path, crop: int, device: torch.device) -> "TrainingData":
@@ -65,7 +66,9 @@ class TrainingData:
             raise UserError(f"{packed}: holds no training images")
         arrays = (data.train_images(crop), data.foregrounds(crop), packed_textures(textures))
         images, foregrounds, sources = (upload(torch.from_numpy(np.array(array)), device) for array in arrays)
-        return cls(images, foregrounds, sources, device, digest(data.about), data.about.get("manifest_sha256"))
+        about = data.about
+        names = about.get("manifest_sha256"), about.get("foreground")
+        return cls(images, foregrounds, sources, device, digest(about), *names)
 
 
 class Training:
@@ -177,7 +180,7 @@ def train(
             return
         training = Training(run.seed, stage, data, hardware)
         check_scale(training, hardware)
-        inputs = {"pack": data.pack, "manifest_sha256": data.manifest}
+        inputs = {"pack": data.pack, "manifest_sha256": data.manifest, "foreground": data.foreground}
         record = start_record(run, "train", settings, str(device), **inputs)
         identity = {"run": run.id, "recipe": stage.recipe, "settings": digest(settings), "pack": data.pack}
         log, first = run_steps(training, run, settings, identity, work, hardware, stop)

@@ -177,3 +177,10 @@ def test_corrupted_checkpoint_is_refused(repository):
 def test_words_about_a_dataset_do_not_touch_its_results(repository):
     repository.edit(lambda values: values["datasets"]["demo_visa"].update(licence="CC0", title="Another title"))
     assert repository.plan() == AFTER_METRICS - {"gather_metrics"}
+
+
+def test_category_that_becomes_a_surface_is_packed_and_trained_again(repository):
+    repository.edit(lambda values: values["datasets"]["demo_visa"].update(textures=["pills"]))
+    pills = ("demo_visa", "pills")
+    assert repository.plan() >= {"pack_category demo_visa/pills"} | jobs("train_model", *pills, *TRAINED)
+    assert not any("nut" in job for job in repository.plan())

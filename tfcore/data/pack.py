@@ -18,6 +18,7 @@ from tfcore.data.parallel import run_all
 from tfcore.data.samples import Sample
 from tfcore.errors import UserError
 from tfcore.files import replacing_folder, sha256_of, write_json
+from tfcore.runs import foreground_source
 
 
 def pack(
@@ -79,6 +80,7 @@ def pack(
             "counts": {"train": len(train), "good": len(test) - anomalous, "anomalous": anomalous},
             "sha256": {path.name: sha256_of(path) for path in sorted(folder.glob("*.npy"))},
             "manifest_sha256": sha256_of(manifest),
+            "foreground": foreground_source(dataset_settings, category),
         }
         write_json(folder / "pack.json", about)
 

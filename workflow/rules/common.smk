@@ -16,7 +16,7 @@ from tfcore.config import Settings, digest, load_settings, parse_settings
 from tfcore.current import is_current
 from tfcore.errors import SettingsError
 from tfcore.files import write_json, write_text
-from tfcore.runs import Run, manifest_file, packed_folder, shared_variant, stage_settings
+from tfcore.runs import Run, foreground_source, manifest_file, packed_folder, shared_variant, stage_settings
 
 # `python` in a rule is the one that runs Snakemake, also when its environment is not activated.
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
@@ -163,11 +163,16 @@ def maps_of(wildcards):
     return run_of(wildcards, INFERRED_AS[wildcards.variant]).maps
 
 
+def foreground_of(wildcards):
+    """Return where the synthetic anomalies of a category may lie."""
+    return foreground_source(SETTINGS.datasets[wildcards.dataset], wildcards.category)
+
+
 @cache
 def is_made(run, stage):
     """Return whether the run's checkpoint or maps are here and are what the settings ask for."""
     if stage == "train":
-        return is_current(run, "train", STAGES["train"][run.variant])
+        return is_current(run, "train", STAGES["train"][run.variant], foreground_of(run))
     trained = replace(run, variant=TRAINED_AS[run.variant])
     return is_made(trained, "train") and is_current(run, "infer", STAGES["infer"][run.variant])
 

@@ -118,8 +118,7 @@ rule pack_category:
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         settings=as_params(stage_settings(SETTINGS, "pack")),
-        surface=lambda wildcards: wildcards.category in SETTINGS.datasets[wildcards.dataset].textures,
-        foregrounds=lambda wildcards: SETTINGS.datasets[wildcards.dataset].foregrounds or "",
+        foreground=foreground_of,
     shell:
         r"""
         python -m tfcore pack --dataset {wildcards.dataset:q} --category {wildcards.category:q} --params {PARAMS:q} \

@@ -35,6 +35,7 @@ rule train_model:
         runtime=lambda wildcards, attempt: 720 * attempt,
     params:
         settings=settings_of("train"),
+        foreground=foreground_of,
     shell:
         r"""
         python -m tfcore train --dataset {wildcards.dataset:q} --category {wildcards.category:q} \
