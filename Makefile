@@ -42,7 +42,7 @@ test: $(VENV)/.developer  ## Run the tests; those that need SLURM or Chromium ar
 check: $(VENV)/.developer  ## Lint and type-check
 	$(RUN)/ruff check .
 	$(RUN)/ruff format --check .
-	$(RUN)/snakefmt --check Snakefile workflow
+	PATH="$(CURDIR)/$(RUN):$$PATH" snakefmt --check Snakefile workflow  # finds shfmt, which formats the shell blocks
 	$(RUN)/mypy
 
 test-slurm: $(VENV)/.developer  ## Test the SLURM profile on a real slurmctld with emulated nodes (root; installs SLURM)
