@@ -4,7 +4,7 @@ from method_settings import TINY
 
 from tfcore.config import ModelSettings
 from tfcore.errors import SettingsError, UserError
-from tfcore.model.unet import UNet, count_parameters, row_encoding, sinusoidal_encoding
+from tfcore.model.unet import UNet, attend, count_parameters, row_encoding, sinusoidal_encoding
 
 ENCODINGS = ("sinusoidal", "row", "none")
 
@@ -139,3 +139,15 @@ def test_impossible_networks_are_refused(changes, message):
 def test_wrong_shapes_are_refused(image, mask, t, message):
     with pytest.raises(UserError, match=message):
         network()(torch.zeros(image), torch.zeros(mask), torch.ones(t, dtype=torch.long))
+
+
+def test_attention_with_large_logits_has_the_gradients_of_double_precision():
+    generator = torch.Generator().manual_seed(0)
+    tokens = 3e4 * torch.randn(1, 1, 64, 8, generator=generator)
+    gradients = {}
+    for dtype in (torch.float32, torch.float64):
+        query, key, value = (tokens.to(dtype).roll(shift, 2).requires_grad_() for shift in range(3))
+        attend(query, key, value).square().mean().backward()
+        gradients[dtype] = torch.stack([query.grad, key.grad, value.grad]).double()
+    assert torch.isfinite(gradients[torch.float32]).all()
+    torch.testing.assert_close(gradients[torch.float32][2], gradients[torch.float64][2], rtol=1e-4, atol=1e-2)

@@ -71,6 +71,19 @@ class ResidualBlock(nn.Module):
         return cast(Tensor, self.conv2(F.silu(self.norm2(h))) + self.shortcut(x))
 
 
+def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Return scaled-dot-product attention of tensors (B, 1, positions, C).
+
+    The CPU's memory-saving kernel recomputes the weights in its backward pass and rounds them differently: with large
+    logits, as they come without a normalisation before the attention, its gradients are NaN. Training on a CPU
+    therefore keeps the matrix of weights.
+    """
+    if query.device.type == "cpu" and query.requires_grad:
+        weights = (query @ key.transpose(-2, -1) / math.sqrt(query.shape[-1])).softmax(dim=-1)
+        return weights @ value
+    return F.scaled_dot_product_attention(query, key, value)
+
+
 class Attention(nn.Module):
     """Single-head self-attention over positions with a residual connection and no normalisation."""
 
@@ -84,7 +97,7 @@ class Attention(nn.Module):
         batch, channels, height, width = x.shape
         tokens = x.permute(0, 2, 3, 1).reshape(batch, height * width, channels)
         query, key, value = self.projection(tokens)[:, None].chunk(3, dim=-1)  # one head
-        mixed = F.scaled_dot_product_attention(query, key, value)[:, 0]
+        mixed = attend(query, key, value)[:, 0]
         out = tokens + self.output(mixed)
         return cast(Tensor, out.view(batch, height, width, channels).permute(0, 3, 1, 2))
 
