@@ -180,7 +180,7 @@ def test_words_about_a_dataset_do_not_touch_its_results(repository):
 
 
 def test_category_that_becomes_a_surface_is_packed_and_trained_again(repository):
-    repository.edit(lambda values: values["datasets"]["demo_visa"].update(textures=["pills"]))
-    pills = ("demo_visa", "pills")
-    assert repository.plan() >= {"pack_category demo_visa/pills"} | jobs("train_model", *pills, *TRAINED)
-    assert not any("nut" in job for job in repository.plan())
+    repository.edit(lambda values: values["datasets"]["demo_mvtec"].update(textures=["nut"]))
+    planned = repository.plan()
+    assert planned >= {"pack_category demo_mvtec/nut"} | jobs("train_model", "demo_mvtec", "nut", *TRAINED)
+    assert not any("pills" in job for job in planned)
