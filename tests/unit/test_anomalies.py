@@ -120,13 +120,24 @@ def test_operations_change_most_images(operation):
     assert changed.float().mean() >= 0.3
 
 
+def test_augmented_images_stay_in_range_and_are_numbers():
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(30):
+        images = torch.randint(0, 256, (32, 3, 24, 24), generator=generator).float()
+        images[::2] = images[::2] // 128 * 255  # saturated colours, where rounding leaves the range
+        result = augment(images, 3, generator)
+        assert torch.isfinite(result).all()
+        assert result.min() >= 0
+        assert result.max() <= 255
+
+
 def test_augment_applies_as_many_different_operations_as_asked(monkeypatch):
     def adding(value):
         return lambda images, generator: images + value
 
-    monkeypatch.setattr("tfcore.anomalies.textures.OPERATIONS", tuple(adding(2.0**k) for k in range(10)))
+    monkeypatch.setattr("tfcore.anomalies.textures.OPERATIONS", tuple(adding(2.0**k / 8) for k in range(10)))
     generator = torch.Generator().manual_seed(0)
-    sums = augment(torch.zeros(2000, 1, 1, 1), 3, generator).flatten().long()
+    sums = (8 * augment(torch.zeros(2000, 1, 1, 1), 3, generator)).flatten().long()  # within [0, 255]
     bits = torch.stack([(sums >> k) & 1 for k in range(10)])
     assert (bits.sum(0) == 3).all()  # three, none twice
     assert all(within(share, 0.3, 2000) for share in bits.float().mean(1).tolist())

@@ -111,7 +111,8 @@ def augment(images: Tensor, count: int, generator: torch.Generator) -> Tensor:
             members = [i for i, chosen in enumerate(order) if chosen[place] == number]
             if members:
                 index = torch.tensor(members).to(images.device, non_blocking=True)
-                images = images.index_copy(0, index, operation(images[index], generator))
+                # Rounding leaves the range by 1e-6 here and there, and a power of a negative number is NaN.
+                images = images.index_copy(0, index, operation(images[index], generator).clamp(0, 255))
     return images
 
 
