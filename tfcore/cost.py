@@ -12,7 +12,7 @@ from tfcore.speeds import read_record
 
 BENCHMARKS = Path("logs/benchmarks")
 RECORDS = {"train_model": "checkpoints", "infer_maps": "maps"}  # rules whose run.json names the device
-GPU_RULES = {*RECORDS, "infer_epoch"}
+EPOCH = "infer_epoch"  # with the epoch at its end; its run.json is in maps_epoch…
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,7 @@ class Job:
     @property
     def category(self) -> str:
         """Return dataset/category, or what the job is of when it has no category."""
-        names = self.of[1:] if self.rule.endswith("_epoch") else self.of
-        return "/".join(names[:2])
+        return "/".join(self.of[:2])
 
 
 @dataclass(frozen=True)
@@ -137,9 +136,10 @@ def _read_job(file: Path, folder: Path) -> Job | None:
         return None
     memory = row.get("max_rss") or ""
     peak = float(memory) if memory.replace(".", "", 1).isdigit() else None
-    record = read_record(Path("results", RECORDS[rule], *of, "run.json")) if rule in RECORDS else None
+    records = rule.replace("infer", "maps") if rule.startswith(EPOCH) else RECORDS.get(rule)
+    record = read_record(Path("results", records, *of, "run.json")) if records else None
     share = _share_of_last_attempt(record or {})
-    on_gpu = rule in GPU_RULES and record is not None and not str(record.get("device", "")).startswith("CPU")
+    on_gpu = record is not None and not str(record.get("device", "")).startswith("CPU")
     whole = max(seconds, _recorded_seconds(record or {})) / share
     return Job(rule, tuple(of), whole, whole if on_gpu else 0.0, peak, share < 1)
 

@@ -35,7 +35,10 @@ def explain(file: Path, settings: Settings, metrics: Path, timing: Path | None =
     rows = [[run.id, *_row(record)] for run, record in records.items()]
     columns = ["run", "commit", "settings", "recipe", "device", "finished"]
     settings_used = {record["settings_digest"]: record["settings"] for record in records.values() if record}
-    blocks = [f"{file} {state}.", f"It stands on {len(rows)} runs:" if rows else "Nothing of it has been measured."]
+    stands_on = f"It stands on {len(rows)} runs:" if rows else "Nothing of it has been measured."
+    if file.stem == "table5" and timing is not None and timing.exists():
+        stands_on = f"It stands on the times in {timing}."
+    blocks = [f"{file} {state}.", stands_on]
     blocks += [tabulate(rows, columns)] if rows else []
     blocks += [f"settings {key}:\n{yaml.safe_dump(values, sort_keys=False)}" for key, values in settings_used.items()]
     return "\n\n".join(blocks)

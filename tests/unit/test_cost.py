@@ -19,7 +19,8 @@ def leave(folder, rule, of, measured, memory="100.5", **record):
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(f"{HEADER}{measured}\t0:00:01\t{memory}\t1\n")
     if record:
-        kind = {"train_model": "checkpoints", "infer_maps": "maps"}[rule]
+        kinds = {"train_model": "checkpoints", "infer_maps": "maps", "infer_epoch500": "maps_epoch500"}
+        kind = kinds[rule]
         target = folder / "results" / kind / of / "run.json"
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(json.dumps(record))
@@ -48,6 +49,12 @@ def test_rows_per_rule_and_category(folder):
     assert rows["score_maps", "made/a"].memory is None
     assert rows["gather_metrics", ""].jobs == 1
     assert len(rows) == 5
+
+
+def test_inference_of_a_kept_epoch_costs_gpu_hours(folder):
+    leave(folder, "infer_epoch500", "made/a/full/seed0", 72, device="NVIDIA H200")
+    rows = {(row.rule, row.category): row for row in cost_rows(read_jobs())}
+    assert rows["infer_epoch500", "made/a"].gpu_hours == pytest.approx(0.02)
 
 
 def test_most_expensive_rule_comes_first(folder):

@@ -44,6 +44,17 @@ def test_a_table_that_the_metrics_no_longer_give_is_called_so(made):
     assert "differs" in explain(table, settings, metrics)
 
 
+def test_table_5_stands_on_times_and_not_on_runs(made):
+    folder, settings, metrics = made
+    timing = folder / "timing.csv"
+    timing.write_text("device,steps,batch,seconds_per_image\nCPU,20,1,3.5\n")
+    write_tables(metrics, settings, folder / "tables", [5], timing)
+    text = explain(folder / "tables/table5.md", settings, metrics, timing)
+    assert "is what" in text
+    assert "stands on the times in" in text
+    assert "Nothing" in explain(folder / "tables/table5.md", settings, metrics, folder / "none.csv")
+
+
 def test_another_file_is_refused(made):
     folder, settings, metrics = made
     (folder / "tables/claims.md").write_text("")

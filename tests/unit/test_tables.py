@@ -2,12 +2,13 @@ import csv
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 
 import pytest
 from fabricated import DEMO, ROOT, paper_settings, write_metrics
 
 from tfcore.errors import UserError
-from tfcore.report.ablations import change, published_change
+from tfcore.report.ablations import Ablation, _largest, change, published_change
 from tfcore.report.cells import difference
 from tfcore.report.measured import Measured, Source, read_metrics
 from tfcore.report.table import Cell, Table, cell_text, csv_text, latex, markdown, ranked
@@ -52,6 +53,11 @@ def test_equal_numbers_share_a_rank_and_the_next_is_skipped():
 def test_nothing_is_ranked_where_a_number_is_missing_or_alone():
     assert [cell.rank for cell in ranked([Cell(99.0), Cell(), Cell(98.0)])] == [0, 0, 0]
     assert [cell.rank for cell in ranked([Cell(99.0)])] == [0]
+
+
+def test_an_average_over_some_categories_has_no_rank():
+    assert [cell.rank for cell in ranked([Cell(99.0, mark=" (3/12)"), Cell(98.0)])] == [0, 0]
+    assert [cell.rank for cell in ranked([Cell(99.0, mark="†"), Cell(98.0)])] == [1, 2]
 
 
 @pytest.mark.parametrize(
@@ -118,6 +124,15 @@ def test_several_seeds_give_mean_and_deviation(tmp_path):
     overall = Measured(rows, settings).overall("image_auroc", FULL)
     totals = rows.query("dataset == 'average' and metric == 'image_auroc'")["value"] * 100
     assert (overall.value, overall.spread) == (pytest.approx(totals.mean()), pytest.approx(totals.std()))
+
+
+def test_an_overall_average_of_other_datasets_is_not_taken_for_this_one(tmp_path):
+    settings = paper_settings(tmp_path, "run: {seeds: [0, 1]}")
+    rows = read_metrics(write_metrics(tmp_path / "metrics.csv", settings, seeds=(0, 1)))
+    own = Measured(rows, settings).overall("image_auroc", FULL).value
+    rows.loc[rows["dataset"] == "average", "value"] -= 0.1  # as if a third dataset had been gathered with them
+    cell = Measured(rows, settings).overall("image_auroc", FULL)
+    assert (cell.value, cell.spread) == (pytest.approx(own), None)
 
 
 def test_variants_that_share_everything_share_their_numbers(metrics, settings):
@@ -269,6 +284,13 @@ def test_a_difference_stands_on_the_categories_that_both_have(tmp_path, settings
     cell = change(Measured(rows, settings), "visa", "image_auroc", Source("steps_5"))
     assert cell.value == pytest.approx(candle["steps_5"] - candle["full"])
     assert cell.mark == " (1/12)"
+
+
+def test_differences_over_unlike_categories_are_not_compared():
+    rows = [Ablation("Losses", name, name, None) for name in "ab"]
+    one, other = Cell(-2.0, mark=" (1/12)"), Cell(-1.0, mark=" (2/12)")
+    assert [cell.rank for cell in _largest(rows, [one, other])] == [0, 0]
+    assert [cell.rank for cell in _largest(rows, [one, replace(other, mark=one.mark)])] == [1, 0]
 
 
 def test_published_differences_are_printed_derived_or_unknown():

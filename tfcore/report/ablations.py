@@ -128,8 +128,11 @@ def _largest(ablations: list[Ablation], cells: list[Cell]) -> list[Cell]:
     for group in {row.group for row in ablations} - {"Full model"}:
         lines = [line for line, row in enumerate(ablations) if row.group == group]
         sizes = [abs(round(value, 1)) for line in lines if (value := cells[line].value) is not None]
+        stands_on = {cells[line].mark for line, size in zip(lines, sizes, strict=False) if size}
         if len(sizes) < len(lines) or len(lines) < 2 or max(sizes) == 0:
             continue
+        if len(stands_on) > 1 and any(cells[line].incomplete for line in lines):
+            continue  # over other categories another one may be the largest
         for line, size in zip(lines, sizes, strict=True):
             if size == max(sizes):
                 marked[line] = replace(cells[line], rank=1)

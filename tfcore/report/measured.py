@@ -117,7 +117,8 @@ class Measured:
         gathered = self._seeds(AVERAGE, AVERAGE, metric, source)
         if len(gathered) > 1:
             per_seed = [value for value, _, _ in gathered.values()]
-            return Cell(mean(values), spread=stdev(per_seed), seeds=len(per_seed))
+            if abs(mean(per_seed) - mean(values)) < 1e-6:  # else gathered over other datasets or seeds
+                return Cell(mean(values), spread=stdev(per_seed), seeds=len(per_seed))
         return _with_interval(mean(values), gathered)
 
     def complete(self, dataset: str, metric: str, source: Source) -> bool:

@@ -30,6 +30,11 @@ class Cell:
     inside: bool | None = None  # difference: does the published value lie in the measured interval?
     about: str = ""  # in the CSV beside the number: its certainty, or how much an average stands on
 
+    @property
+    def incomplete(self) -> bool:
+        """Return whether this is an average over some of the categories: (k/n), (incomplete)."""
+        return self.mark.startswith(" (")
+
 
 @dataclass(frozen=True)
 class Table:
@@ -50,8 +55,11 @@ Markup = Literal["markdown", "latex", "text"]
 def ranked(cells: list[Cell]) -> list[Cell]:
     """Mark the first, second and third of comparable cells, as printed (rounded; equal numbers share a rank).
 
-    Nothing is marked when a cell has no value, since the missing one could be the best, or when only one is there.
+    Nothing is marked when a cell has no value, since the missing one could be the best, when only one is there, or when
+    one is an average over some of the categories.
     """
+    if any(cell.incomplete for cell in cells):
+        return cells
     values = [round(cell.value, cell.digits) for cell in cells if cell.value is not None]
     if len(values) < len(cells) or len(values) < 2:
         return cells
