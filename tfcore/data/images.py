@@ -76,7 +76,7 @@ def resize_image(image: Image.Image, size: int) -> ImageArray:
     import torch  # slow to import, and only packing resizes
     from torch.nn.functional import interpolate
 
-    pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None]
+    pixels = torch.from_numpy(np.asarray(image)).permute(2, 0, 1)[None]
     resized = interpolate(pixels, (size, size), mode="bilinear", antialias=True)
     return resized[0].permute(1, 2, 0).numpy()
 
