@@ -121,6 +121,21 @@ class Training:
         size = self.settings.train.batch_size
         return self._order[1][place * size : (place + 1) * size]
 
+    def check_finite(self, step: int) -> None:
+        """Raise `UserError` naming ``step`` if a weight, a buffer or what the optimiser keeps of it is not finite.
+
+        A gradient can be NaN where the loss is not: that of the last step before a save is seen nowhere else.
+        """
+        tensors = list(self.network.state_dict().items())
+        for name, parameter in self.network.named_parameters():
+            tensors += [(name, value) for value in self.optimiser.state.get(parameter, {}).values()]
+        finite = torch.stack([value.isfinite().all() for _, value in tensors]).tolist()
+        if not all(finite):
+            raise UserError(
+                f"training stopped: {tensors[finite.index(False)][0]} is not finite after step {step} (learning rate "
+                f"{self.learning_rate:.3g}); lower train.learning_rate or set train.gradient_clip"
+            )
+
     @property
     def learning_rate(self) -> float:
         """Learning rate of the next step."""
@@ -222,8 +237,12 @@ def run_steps(
     first = resume(training, log, identity, work)
     keep = {epoch * training.steps_per_epoch: epoch for epoch in training.settings.train.keep_epochs}
 
+    def check(step: int) -> None:
+        log.read_back()  # what is not finite raises here: nothing is saved from it, and the last good state stays
+        training.check_finite(step)
+
     def save(step: int) -> None:
-        log.read_back()  # a loss that is not finite raises here, and the last good state stays
+        check(step)
         save_state(work, identity, {"step": step, "training": training.state(), "log": log.state()})
 
     saved = time.monotonic()
@@ -234,6 +253,7 @@ def run_steps(
             if step % hardware.log_every == 0 or step == training.steps:
                 log.write_row()
             if step in keep:
+                check(step)
                 save_checkpoint(epoch_file(work, keep[step]), training.network, run_names(run), settings)
             if stop and step < training.steps:
                 save(step)
@@ -244,6 +264,7 @@ def run_steps(
             if time.monotonic() - saved > 60 * hardware.save_minutes:
                 save(step)
                 saved = time.monotonic()
+        check(training.steps)
     return log, first
 
 

@@ -152,6 +152,46 @@ def test_a_loss_that_is_not_finite_names_step_terms_and_rate(folders, monkeypatc
     assert not (folders[2] / "a").exists()
 
 
+def poison_gradient(monkeypatch, number, value):
+    """Give one gradient of step ``number`` (from 0) a value that its loss does not show."""
+    at = []
+    original, backward = Training.step, torch.autograd.backward
+
+    def poisoned(loss):
+        backward(loss)
+        if at[-1][1] == number:
+            at[-1][0].network.normal.weight.grad[0, 0, 0, 0] = value
+
+    monkeypatch.setattr(Training, "step", lambda self, index: (at.append((self, index)), original(self, index))[1])
+    monkeypatch.setattr(torch.autograd, "backward", poisoned)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e30])  # 1e30: only the optimiser's square overflows
+@pytest.mark.parametrize("saving", [False, True])
+def test_a_last_gradient_that_is_not_finite_leaves_no_checkpoint(folders, monkeypatch, value, saving):
+    hardware = CPU.model_copy(update={"save_minutes": 1e-9}) if saving else CPU
+    poison_gradient(monkeypatch, 14, value)
+    with pytest.raises(UserError, match=r"normal\.weight is not finite after step 15 \(learning rate 0\.001\)"):
+        run_training(folders, hardware=hardware)
+    states = sorted(path.name for path in (folders[2] / "work-a").glob("state-*"))
+    assert states[-1:] == (["state-000000014.pt"] if saving else [])
+    assert not (folders[2] / "a").exists()
+
+
+def test_no_epoch_is_kept_and_no_signal_saves_weights_that_are_not_finite(folders, monkeypatch):
+    with monkeypatch.context() as patch:
+        poison_gradient(patch, 5, float("nan"))
+        with pytest.raises(UserError, match="is not finite after step 6"):
+            run_training(folders, "kept", train={"keep_epochs": [2]})
+    assert not list(folders[2].rglob("epoch2.safetensors"))
+    with monkeypatch.context() as patch:
+        at_step(patch, 5, lambda terms: (os.kill(os.getpid(), signal.SIGTERM), terms)[1])
+        poison_gradient(patch, 5, float("nan"))
+        with pytest.raises(UserError, match="is not finite after step 6"):
+            run_training(folders, "signal")
+    assert not list(folders[2].rglob("state-*"))
+
+
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
