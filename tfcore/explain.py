@@ -11,35 +11,39 @@ from tfcore.config import Settings
 from tfcore.errors import UserError
 from tfcore.files import read_json
 from tfcore.report.categories import dataset_table
+from tfcore.report.gather import gathered_for
 from tfcore.report.measured import AVERAGE, Measured, read_metrics
+from tfcore.report.needs import score_files
 from tfcore.report.table import Table, markdown
 from tfcore.report.tables import table_of
 from tfcore.runs import METHOD, Run, shared_variant
 
 
-def explain(file: Path, settings: Settings, metrics: Path, timing: Path | None = None) -> str:
+def explain(file: Path, settings: Settings, metrics: Path | None = None, timing: Path | None = None) -> str:
     """Say from which runs, settings and commits a table was made, and whether it is still what the metrics give.
 
-    ``file`` is a table as Markdown. The table is made again from ``metrics``, so what is named is what was used.
-    Raises `UserError` for a file that is not one of the tables.
+    ``file`` is a table as Markdown. The table is made again, from ``metrics`` or else from the scores of all runs that
+    are there, so what is named is what was used. Raises `UserError` for a file that is not one of the tables.
     """
     if not file.exists():
         raise UserError(f"{file}: no such table; `python -m tfcore tables` makes it")
-    measured = Measured(read_metrics(metrics), settings)
+    rows = gathered_for(settings, score_files(settings)) if metrics is None else read_metrics(metrics)
+    measured = Measured(rows, settings)
     table = _made_again(file, measured, timing)
-    used = [names for names in measured.used if names[0] == METHOD and AVERAGE not in names]
-    runs = sorted({_run(settings, *names) for names in used}, key=lambda run: run.id)
+    given = "the scores in results" if metrics is None else str(metrics)
     same = file.read_text(encoding="utf-8").strip() == markdown(table).strip()
-    state = f"is what {metrics} gives" if same else f"differs from what {metrics} gives now; make it anew"
+    state = f"is what {given} give" if same else f"differs from what {given} give now; make it anew"
+    runs, others = _used(measured)
     records = {run: _record(run) for run in runs}
-    rows = [[run.id, *_row(record)] for run, record in records.items()]
+    lines = [[run.id, *_row(record)] for run, record in records.items()]
+    lines += [[f"{method}: {name}", "another method: no record here", "", "", "", ""] for method, name in others]
     columns = ["run", "commit", "settings", "recipe", "device", "finished"]
     settings_used = {record["settings_digest"]: record["settings"] for record in records.values() if record}
-    stands_on = f"It stands on {len(rows)} runs:" if rows else "Nothing of it has been measured."
+    stands_on = f"It stands on {len(lines)} runs:" if lines else "Nothing of it has been measured."
     if file.stem == "table5" and timing is not None and timing.exists():
         stands_on = f"It stands on the times in {timing}."
     blocks = [f"{file} {state}.", stands_on]
-    blocks += [tabulate(rows, columns)] if rows else []
+    blocks += [tabulate(lines, columns)] if lines else []
     blocks += [f"settings {key}:\n{yaml.safe_dump(values, sort_keys=False)}" for key, values in settings_used.items()]
     return "\n\n".join(blocks)
 
@@ -53,8 +57,19 @@ def _made_again(file: Path, measured: Measured, timing: Path | None) -> Table:
     raise UserError(f"{file}: not one of the tables table1.md … table9.md or table_DATASET.md")
 
 
-def _run(settings: Settings, method: str, dataset: str, category: str, variant: str, seed: str) -> Run:
-    return Run(dataset, category, shared_variant(settings, "train", variant), int(seed))
+def _used(measured: Measured) -> tuple[list[Run], list[tuple[str, str]]]:
+    """Return the runs of this method under the names that they were trained as, and the runs of other methods."""
+    runs, others = set(), set()
+    for method, dataset, category, variant, seed in measured.used:
+        known = variant in measured.settings.variants  # else it was measured with other settings
+        trained_as = shared_variant(measured.settings, "train", variant) if known else variant
+        if category == AVERAGE:
+            continue
+        if method == METHOD:
+            runs.add(Run(dataset, category, trained_as, int(seed)))
+        else:
+            others.add((method, Run(dataset, category, variant, int(seed)).id))
+    return sorted(runs, key=lambda run: run.id), sorted(others)
 
 
 def _record(run: Run) -> dict[str, Any] | None:

@@ -30,6 +30,7 @@ def test_a_table_names_its_runs_their_commits_and_settings(made):
     folder, settings, metrics = made
     text = explain(folder / "tables/table2.md", settings, metrics)
     assert "is what" in text
+    assert "stands on 15 runs" in text
     (line,) = [line for line in text.splitlines() if line.startswith("mvtec_ad/screw/full/seed0")]
     assert "0123456789 (changed)" in line
     assert "feedbeef" in line
@@ -53,6 +54,29 @@ def test_table_5_stands_on_times_and_not_on_runs(made):
     assert "is what" in text
     assert "stands on the times in" in text
     assert "Nothing" in explain(folder / "tables/table5.md", settings, metrics, folder / "none.csv")
+
+
+def test_without_gathered_metrics_the_scores_that_are_there_are_read(made):
+    folder, settings, metrics = made
+    rows = [line for line in metrics.read_text().splitlines() if ",screw," in line or line.startswith("method,")]
+    scores = Run("mvtec_ad", "screw").scores
+    scores.parent.mkdir(parents=True)
+    scores.write_text("\n".join(rows) + "\n")
+    text = explain(folder / "tables/table2.md", settings)
+    assert "differs from what the scores in results give now" in text
+    assert "stands on 1 runs" in text
+
+
+def test_other_methods_and_variants_of_other_settings_are_named(made):
+    folder, settings, metrics = made
+    lines = metrics.read_text().splitlines()
+    other = [line.replace("transfusion", "draem") for line in lines if ",screw,full," in line]
+    removed = [line.replace(",full,", ",steps_5,") for line in lines if ",screw,full," in line]
+    metrics.write_text("\n".join([*lines, *other, *removed]) + "\n")
+    assert "draem: mvtec_ad/screw/full/seed0" in explain(folder / "tables/table2.md", settings, metrics)
+    fewer = settings.model_copy(update={"variants": {"full": {}}})
+    write_tables(metrics, fewer, folder / "tables", [4])
+    assert "mvtec_ad/screw/steps_5/seed0" in explain(folder / "tables/table4.md", fewer, metrics)
 
 
 def test_another_file_is_refused(made):

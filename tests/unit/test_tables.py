@@ -10,11 +10,15 @@ from fabricated import DEMO, ROOT, paper_settings, write_metrics
 from tfcore.errors import UserError
 from tfcore.report.ablations import Ablation, _largest, change, published_change
 from tfcore.report.cells import difference
+from tfcore.report.gather import gather, gathered_for
 from tfcore.report.measured import Measured, Source, read_metrics
+from tfcore.report.needs import score_files, shown_settings
 from tfcore.report.table import Cell, Table, cell_text, csv_text, latex, markdown, ranked
 from tfcore.report.tables import make_table, write_tables
+from tfcore.runs import Run
 
 FULL = Source("full")
+KEYS = ["dataset", "category", "variant"]
 
 
 @pytest.fixture
@@ -179,7 +183,55 @@ def test_the_same_run_twice_is_refused(metrics, settings):
         Measured(pd.concat([metrics, metrics.head(1)]), settings)
 
 
+def test_seeds_that_the_benchmark_does_not_name_are_left_out(tmp_path, settings):
+    rows = read_metrics(write_metrics(tmp_path / "metrics.csv", settings, seeds=(0, 1, 2)))
+    alone = rows.query("seed == '0'")
+    both = [Measured(each, settings).average("visa", "image_auroc", FULL) for each in (rows, alone)]
+    assert both[0] == both[1]
+    assert make_table(3, rows, settings).notes[-1].endswith("run.seeds does not name are left out: 1, 2.")
+    assert "seeds" not in make_table(3, alone, settings).notes[-1]
+
+
+def test_rows_of_the_paper_that_are_not_selected_do_not_count_as_missing(tmp_path):
+    settings = paper_settings(tmp_path, "run: {variants: [full, steps_5]}")
+    rows = read_metrics(write_metrics(tmp_path / "metrics.csv", settings, ("full",)))
+    note = make_table(4, rows, settings).notes[-1]
+    assert note.startswith("Stands on 27 of 54 runs.")
+    assert "run.variants" in note
+    assert "run.variants" not in make_table(3, rows, settings).notes[-1]
+
+
 # Tables
+
+
+@pytest.mark.parametrize("number", [1, 3, 4])
+def test_a_table_from_its_own_scores_is_the_one_from_all_metrics(tmp_path, monkeypatch, number):
+    settings = paper_settings(tmp_path, "score: {resamples: 50}")
+    rows = read_metrics(write_metrics(tmp_path / "rows.csv", settings, ("full", "no_normal_loss")))
+    monkeypatch.chdir(tmp_path)
+    for (dataset, category, variant), scores in rows[rows["category"] != "average"].groupby(KEYS):
+        file = Run(dataset, category, variant).scores
+        file.parent.mkdir(parents=True)
+        scores.to_csv(file, index=False)
+    files = score_files(settings)
+    assert len(files) == 2 * 27
+    gather(files, [], "metrics.csv", "metrics.json")
+    dataset, variants = {1: ("visa", ["full"]), 3: ("", ["full"]), 4: ("", ["full", "no_normal_loss"])}[number]
+    own = [file for file in files if dataset in file.parts[2:3] or not dataset]
+    own = [file for file in own if file.parts[4] in variants]
+    assert len(own) == {1: 12, 3: 27, 4: 54}[number]
+    table = make_table(number, gathered_for(settings, own), settings)
+    assert markdown(table, intervals=True) == markdown(
+        make_table(number, gathered_for(settings, files), settings), True
+    )
+    assert markdown(table) == markdown(make_table(number, read_metrics("metrics.csv"), settings))
+
+
+def test_the_page_shows_no_setting_that_says_nothing_about_results(tmp_path):
+    settings = paper_settings(tmp_path, "datasets: {visa: {local: /home/me/VisA.tar}}\nrun: {release: /home/me}")
+    shown = shown_settings(settings)
+    assert "/home/me" not in str(shown) and "hardware" not in shown
+    assert shown["score"]["lambda"] == 0.95
 
 
 def test_table_1_has_the_papers_methods_the_release_and_the_measured(metrics, settings):

@@ -52,6 +52,14 @@ def test_paper_scale_plan_without_any_data(paper_scale):
     assert seconds < 15
 
 
+@pytest.mark.parametrize(("target", "trainings"), [("table1", 12), ("table3", 27), ("table5", 1)])
+def test_a_table_asks_only_for_the_runs_that_it_shows(tmp_path, target, trainings):
+    done = snakemake("--dry-run", "--directory", tmp_path, target)
+    counts = job_counts(done.stdout + done.stderr)
+    assert counts["train_model"] == trainings
+    assert "gather_metrics" not in counts
+
+
 def test_demo_plan_lists_every_row_of_table_4(tmp_path):
     done = snakemake("--dry-run", "--profile", "demo", "--directory", tmp_path, "all_tables")
     counts = job_counts(done.stdout + done.stderr)

@@ -11,27 +11,35 @@ from tfcore.cli.options import DEFAULT_PARAMS, Params
 from tfcore.errors import UserError
 
 Metrics = Annotated[Path, typer.Option(help="Gathered metrics.")]
+Timing = Annotated[Path, typer.Option(help="Measured inference times, for Table 5.")]
+
+METRICS, TIMING = Path("results/metrics.csv"), Path("results/timing.csv")
 
 
 @app.command("tables")
 def tables(
     params: Params = DEFAULT_PARAMS,
-    metrics: Metrics = Path("results/metrics.csv"),
+    metrics: Metrics = METRICS,
+    files_from: Annotated[
+        Path | None, typer.Option(help="Text file with one score file a line, to read instead of the gathered metrics.")
+    ] = None,
     number: Annotated[list[int] | None, typer.Option(help="Table of the paper, 1-9; repeat; default: all.")] = None,
     dataset: Annotated[list[str] | None, typer.Option(help="Table of a dataset that the paper lacks; repeat.")] = None,
-    timing: Annotated[Path, typer.Option(help="Measured inference times, for Table 5.")] = Path("results/timing.csv"),
+    timing: Timing = TIMING,
     out: Annotated[Path, typer.Option(help="Folder for the tables.")] = Path("results/tables"),
     show: Annotated[bool, typer.Option("--show", help="Print the tables as well.")] = False,
 ) -> None:
     """Write the paper's tables as Markdown, LaTeX and CSV, from what has been measured so far."""
     from tfcore.config import load_settings
+    from tfcore.report.gather import gathered_for, read_list
     from tfcore.report.tables import write_tables
 
     settings = load_settings(*params)
     for name in dataset or []:
         if name not in settings.datasets:
             raise UserError(f"tables: no such dataset '{name}' (known: {', '.join(settings.datasets)})")
-    for file in write_tables(metrics, settings, out, number, timing, dataset):
+    rows = metrics if files_from is None else gathered_for(settings, read_list(files_from))
+    for file in write_tables(rows, settings, out, number, timing, dataset):
         if show and file.suffix == ".md" and not file.stem.endswith("_intervals"):
             typer.echo(file.read_text(encoding="utf-8"))
 
@@ -40,8 +48,8 @@ def tables(
 def explain(
     table: Annotated[Path, typer.Argument(help="Table as Markdown, such as results/tables/table2.md.")],
     params: Params = DEFAULT_PARAMS,
-    metrics: Metrics = Path("results/metrics.csv"),
-    timing: Annotated[Path, typer.Option(help="Measured inference times, for Table 5.")] = Path("results/timing.csv"),
+    metrics: Annotated[Path | None, typer.Option(help="Gathered metrics; default: the scores that are there.")] = None,
+    timing: Timing = TIMING,
 ) -> None:
     """Tell from which runs, settings and commits a table was made."""
     from tfcore.config import load_settings
@@ -53,7 +61,7 @@ def explain(
 @app.command("claims")
 def claims(
     params: Params = DEFAULT_PARAMS,
-    metrics: Metrics = Path("results/metrics.csv"),
+    metrics: Metrics = METRICS,
     out: Annotated[Path, typer.Option(help="Folder for the table.")] = Path("results/tables"),
 ) -> None:
     """Check the paper's statements against the measured numbers: held, not held, or not measured yet."""
@@ -80,7 +88,7 @@ def figure(
     name: FigureName,
     dataset: Annotated[str | None, typer.Option(help="Dataset, for the figures drawn per dataset.")] = None,
     params: Params = DEFAULT_PARAMS,
-    metrics: Metrics = Path("results/metrics.csv"),
+    metrics: Metrics = METRICS,
     trace: Annotated[Path, typer.Option(help="Trace, for the reverse process.")] = Path("results/trace.safetensors"),
     out: Annotated[
         Path | None, typer.Option(help="File without suffix; default: results/figures/NAME or NAME_DATASET.")

@@ -8,7 +8,6 @@ import typer
 from tfcore.cli import app
 from tfcore.cli.options import DEFAULT_PARAMS, Category, Dataset, Params, Seed, Variant
 from tfcore.config import load_settings
-from tfcore.errors import UserError
 from tfcore.runs import Run, shared_variant, stage_settings
 
 Maps = Annotated[Path | None, typer.Option(help="Maps file; default: where inference put the run's.")]
@@ -82,14 +81,10 @@ def gather_command(
     params: Params = DEFAULT_PARAMS,
 ) -> None:
     """Gather all scores into one table with averages; a dataset that lacks a category gets no average."""
-    from tfcore.report.gather import gather
+    from tfcore.report.gather import gather, read_list
 
     settings = load_settings(*params)
-    listed = list(files or [])
-    if files_from is not None:
-        if not files_from.is_file():
-            raise UserError(f"{files_from}: no such file")
-        listed += [Path(line) for line in files_from.read_text(encoding="utf-8").splitlines() if line.strip()]
+    listed = [*(files or []), *(read_list(files_from) if files_from else [])]
     categories = {name: settings.datasets[name].categories for name in settings.run.datasets}
     gather(listed, [], out, out_json, categories, settings.score.confidence, settings.score.resamples)
 

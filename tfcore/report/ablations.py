@@ -117,7 +117,7 @@ def ablation_table(measured: Measured) -> Table:
         "percentage points, over the categories that both have.",
         "Bold: the largest difference of its group, where all of the group are known.",
         *(note for note in notes_for(rows) if not note.startswith("First, second")),
-        runs_note(*measured.runs(settings.run.datasets, [source_of(row, measured) for row in ablations])),
+        runs_note(measured, settings.run.datasets, [source_of(row, measured) for row in ablations]),
     ]
     return Table("table4", "Ablation study", columns, rows, notes, rules, interval_notes_for(rows))
 

@@ -6,6 +6,7 @@ from tfcore.config import Settings, resolve
 from tfcore.published.numbers import paper, paper_names, release
 from tfcore.report.cells import RELEASE_NOTE, difference, interval_notes_for, notes_for, published_cell, runs_note
 from tfcore.report.measured import AVERAGE, Measured, Source
+from tfcore.report.needs import dataset_for
 from tfcore.report.table import Cell, Table, ranked
 
 # Number of the table: the paper's dataset, metric here, metric there, caption.
@@ -17,29 +18,8 @@ BY_CATEGORY = {
 }
 BY_EPOCH = {8: "VisA", 9: "MVTec AD"}
 TUNED = "TransFusion (epochs tuned per class)"
-_LAYOUTS = {"VisA": "visa", "MVTec AD": "mvtec"}
 
 _Rows = list[list[Cell | str]]
-
-
-def dataset_for(settings: Settings, published: str) -> str | None:
-    """Return the selected dataset that stands in the place of the paper's ``published`` one.
-
-    A benchmark with neither of the paper's datasets (the demo) has its first dataset of the same layout there.
-    """
-    selected = settings.run.datasets
-    for name in selected:
-        if settings.datasets[name].published == published:
-            return name
-    if any(settings.datasets[name].published for name in selected):
-        return None
-    return next((name for name in selected if settings.datasets[name].layout == _LAYOUTS[published]), None)
-
-
-def further_datasets(settings: Settings) -> list[str]:
-    """Return the selected datasets that no numbered table shows; each has a table of its own."""
-    numbered = {dataset_for(settings, published) for published in _LAYOUTS}
-    return [name for name in settings.run.datasets if name not in numbered]
 
 
 @dataclass(frozen=True)
@@ -105,7 +85,7 @@ def _differences(measured: Measured, place: Place, category: str, here: list[Cel
 def _category_notes(measured: Measured, dataset: str | None, sources: list[tuple[str, Source]]) -> list[str]:
     if dataset is None:
         return ["The dataset is not part of this benchmark (run.datasets): nothing is measured."]
-    return [runs_note(*measured.runs([dataset], [source for _, source in sources]))]
+    return [runs_note(measured, [dataset], [source for _, source in sources])]
 
 
 def _categories(measured: Measured, place: Place) -> list[str]:

@@ -1,6 +1,7 @@
 """Cells of published numbers, differences between measured and published ones, and the notes that explain marks."""
 
 from tfcore.published.numbers import Number
+from tfcore.report.measured import Measured, Source
 from tfcore.report.table import MARKS, UNKNOWN, Cell
 
 PAPER_DATASETS = ("VisA", "MVTec AD")
@@ -48,9 +49,16 @@ def difference(cell: Cell, published: Cell) -> Cell:
     return Cell(cell.value - published.value, signed=True, inside=inside, about=about)
 
 
-def runs_note(done: int, wanted: int) -> str:
-    """Return the line that says how many runs a table stands on."""
-    return f"Stands on {done} of {wanted} runs." + (" Empty cells have not been measured yet." if done < wanted else "")
+def runs_note(measured: Measured, datasets: list[str], sources: list[Source]) -> str:
+    """Return the line that says how many runs a table stands on, and what is empty or left out for which reason."""
+    done, wanted = measured.runs(datasets, sources)
+    note = f"Stands on {done} of {wanted} runs." + (" Empty cells have not been measured yet." if done < wanted else "")
+    if any(source.variant not in measured.covered for source in sources):
+        note += " Variants that run.variants leaves out are not among them."
+    if measured.left_out:
+        seeds = ", ".join(measured.left_out)
+        note += f" Metrics of seeds that run.seeds does not name are left out: {seeds}."
+    return note
 
 
 def notes_for(rows: list[list[Cell | str]]) -> list[str]:

@@ -232,8 +232,8 @@ def claims_table(metrics: pd.DataFrame, settings: Settings) -> Table:
     count = {name: sum(row[3] == name for row in rows) for name in (HELD, NOT_HELD, OPEN, UNKNOWN)}
     summary = ", ".join(f"{number} {name}" for name, number in count.items() if number)
     columns = [("", name) for name in ("Id", "Statement", "Measured", "Verdict", "Where")]
-    runs = measured.runs(settings.run.datasets, [source_of(row, measured) for row in PAPER_ROWS])
-    return Table("claims", f"Claims of the paper: {summary}", columns, rows, [*NOTES, runs_note(*runs)])
+    runs = runs_note(measured, settings.run.datasets, [source_of(row, measured) for row in PAPER_ROWS])
+    return Table("claims", f"Claims of the paper: {summary}", columns, rows, [*NOTES, runs])
 
 
 def write_claims(metrics: Path, settings: Settings, out: Path) -> list[Path]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from tfcore.config import Settings
 from tfcore.errors import UserError
 from tfcore.files import replacing, write_json
 from tfcore.metrics.intervals import mean_interval, over_seeds
@@ -13,6 +14,7 @@ from tfcore.metrics.rows import COLUMNS
 
 AVERAGE = "average"
 KEY = ["method", "variant", "seed", "point", "metric"]
+TEXTS = ("method", "dataset", "category", "variant", "point", "metric", "run_id", "commit", "device")
 SUMMARY = ("image_auroc", "aupro")
 
 
@@ -25,14 +27,27 @@ def gather(
     confidence: float = 0.95,
     resamples: int = 2000,
 ) -> pd.DataFrame:
-    """Write every row of the score and sweep files, with averages, as one CSV, and a summary as nested JSON.
+    """Write every row of the score and sweep files, with averages (`gathered`), as one CSV, and a summary as JSON."""
+    table = gathered([*score_files, *sweep_files], categories, confidence, resamples)
+    with replacing(out_csv) as temporary:
+        table.to_csv(temporary, index=False)
+    write_json(out_json, summary(table))
+    return table
+
+
+def gathered(
+    files: Sequence[Path | str],
+    categories: Mapping[str, Sequence[str]] | None = None,
+    confidence: float = 0.95,
+    resamples: int = 2000,
+) -> pd.DataFrame:
+    """Return every row of the files, then their averages.
 
     ``categories`` lists what each dataset must have: a dataset that lacks one gets no average, for a mean over part of
     the categories compares with nothing. Without it, what is there counts as all. The intervals of averages come from
     ``resamples`` over categories and cover ``confidence``. Raises `UserError` for a file that is
     not a score file and for two rows of the same run, point and metric.
     """
-    files = [*score_files, *sweep_files]
     if not files:
         raise UserError("no score file was given: score a run first (tfcore score-run)")
     rows = pd.concat([_read(file) for file in files], ignore_index=True)
@@ -40,18 +55,29 @@ def gather(
     expected = categories or {
         str(name): sorted(group["category"].unique()) for name, group in rows.groupby("dataset", sort=False)
     }
-    table = pd.concat([rows, _averages(rows, expected, confidence, resamples)], ignore_index=True)
-    with replacing(out_csv) as temporary:
-        table.to_csv(temporary, index=False)
-    write_json(out_json, summary(table))
-    return table
+    return pd.concat([rows, _averages(rows, expected, confidence, resamples)], ignore_index=True)
+
+
+def gathered_for(settings: Settings, files: Sequence[Path | str]) -> pd.DataFrame:
+    """Return what the settings make of the files; no rows where there is no file."""
+    if not files:
+        return pd.DataFrame(columns=list(COLUMNS))
+    categories = {name: settings.datasets[name].categories for name in settings.run.datasets}
+    return gathered(files, categories, settings.score.confidence, settings.score.resamples)
+
+
+def read_list(file: Path) -> list[Path]:
+    """Read a text file with one path a line; `UserError` if there is none."""
+    if not file.is_file():
+        raise UserError(f"{file}: no such file")
+    return [Path(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
 
 
 def _read(file: Path | str) -> pd.DataFrame:
     try:
         rows = pd.read_csv(
             file,
-            dtype={"commit": str, "device": str, "run_id": str},
+            dtype=dict.fromkeys(TEXTS, str),
             keep_default_na=False,
             na_values={"value": [""], "low": [""], "high": [""]},
         )
@@ -61,6 +87,8 @@ def _read(file: Path | str) -> pd.DataFrame:
         raise UserError(f"{file}: its columns are not those of scores: {', '.join(COLUMNS)}")
     if rows["value"].isna().any():
         raise UserError(f"{file}: a row has no value")
+    if not rows["value"].between(0, 1).all():
+        raise UserError(f"{file}: a value is not in [0, 1]")
     return rows
 
 
@@ -105,16 +133,6 @@ def _mean_of_means(groups: list[list[float]]) -> float:
 def _common(column: "pd.Series[str]") -> str:
     """Return the value that all rows share, else an empty text."""
     return str(column.iloc[0]) if column.nunique() == 1 else ""
-
-
-def across_seeds(table: pd.DataFrame) -> pd.DataFrame:
-    """Return mean, sd and n over seeds of each method, dataset, category, variant, point and metric.
-
-    sd is the sample standard deviation, NaN where there is one seed.
-    """
-    keys = ["method", "dataset", "category", "variant", "point", "metric"]
-    grouped = table.groupby(keys, sort=False)["value"]
-    return grouped.agg(mean="mean", sd="std", n="count").reset_index()
 
 
 def summary(table: pd.DataFrame) -> dict[str, Any]:

@@ -56,13 +56,17 @@ class Measured:
     def __init__(self, rows: pd.DataFrame, settings: Settings) -> None:
         self.settings = settings
         self._cells: dict[_Key, dict[str, _Value]] = defaultdict(dict)
-        for row in rows[list(COLUMNS)].to_dict("records"):
+        seeds = {str(seed) for seed in settings.run.seeds}
+        self.left_out = sorted(set(rows["seed"].astype(str)) - seeds)  # seeds that the benchmark does not cover
+        for row in rows[rows["seed"].astype(str).isin(seeds)][list(COLUMNS)].to_dict("records"):
             dataset, category, point, metric = (str(row[name]) for name in ("dataset", "category", "point", "metric"))
             key = (str(row["method"]), dataset, category, str(row["variant"]), point, metric)
             if str(row["seed"]) in self._cells[key]:
                 raise UserError(f"metrics: two rows for {'/'.join(key)}, seed {row['seed']}; gather the scores anew")
             low, high = (None if pd.isna(row[name]) else 100 * float(row[name]) for name in ("low", "high"))
             self._cells[key][str(row["seed"])] = (100 * float(row["value"]), low, high)
+        named = (settings.tables.baseline, settings.ablation_baseline, *settings.tables.compare)
+        self.covered = {*settings.selected_variants, *named}  # variants that the benchmark covers
         self.used: set[tuple[str, str, str, str, str]] = set()  # method, dataset, category, variant, seed looked up
         self._same = {variant: _same_scores(settings, variant) for variant in settings.variants}
         self.methods: list[str] = sorted(set(rows["method"]) | {METHOD}, key=lambda name: (name != METHOD, name))
@@ -135,9 +139,16 @@ class Measured:
         return sorted(found, key=lambda point: float(point.removeprefix(prefix)))
 
     def runs(self, datasets: list[str], sources: list[Source]) -> tuple[int, int]:
-        """Return how many runs that a table shows are there, and of how many; shared results count once."""
+        """Return how many runs that a table shows are there, and of how many that the benchmark covers.
+
+        Shared results count once; rows of the paper whose variant is not selected (`run.variants`) do not count.
+        """
         wanted = {str(seed) for seed in self.settings.run.seeds}
-        distinct = {(source.method, self._same.get(source.variant, source.variant)) for source in sources}
+        distinct = {
+            (source.method, self._same.get(source.variant, source.variant))
+            for source in sources
+            if source.variant in self.covered
+        }
         found = [
             len(wanted & set(self._seeds(dataset, category, "image_auroc", Source(variant, method=method))))
             for method, variant in distinct

@@ -13,11 +13,12 @@ from tfcore.cost import BENCHMARKS, Cost, cost_rows, read_jobs, table_costs, tot
 from tfcore.files import write_text
 from tfcore.published.numbers import paper, paper_names, release
 from tfcore.report.ablations import ablation_rows, change, published_change, source_of
-from tfcore.report.categories import dataset_table, further_datasets
+from tfcore.report.categories import dataset_table
 from tfcore.report.charts import Bar, Line, difference_chart, line_chart, sparkline, strip
 from tfcore.report.claims import claims_table
 from tfcore.report.examples import Gallery, gallery, maps_file, weight
 from tfcore.report.measured import AVERAGE, Measured, Source, read_metrics
+from tfcore.report.needs import further_datasets, shown_settings
 from tfcore.report.origin import duration, summarise
 from tfcore.report.page_figures import page_figures, relative
 from tfcore.report.page_tables import PageTable, page_table
@@ -62,12 +63,12 @@ def write_page(root: Path, settings: Settings, out: Path, profile: str = "slurm"
 
 def _context(root: Path, settings: Settings, rows: pd.DataFrame, measured: Measured, out: Path) -> dict[str, Any]:
     results = root / "results"
-    baseline = settings.tables.baseline
+    baseline, shown = settings.tables.baseline, shown_settings(settings)
     sources = [Source(variant) for variant in settings.selected_variants]
     return {
         "settings": settings,
-        "settings_json": json.dumps(settings.model_dump(mode="json", by_alias=True), indent=2, ensure_ascii=False),
-        "settings_digest": digest(settings.model_dump(mode="json", by_alias=True)),
+        "settings_json": json.dumps(shown, indent=2, ensure_ascii=False),
+        "settings_digest": digest(shown),
         "done": measured.runs(settings.run.datasets, sources),
         "headline": _headline(measured),
         "tables": _tables(rows, settings, measured, results),

@@ -8,7 +8,7 @@ from tfcore.config import Settings
 from tfcore.errors import UserError
 from tfcore.published.numbers import paper, paper_names, release
 from tfcore.report.ablations import ablation_table
-from tfcore.report.categories import BY_CATEGORY, BY_EPOCH, category_table, dataset_table, epoch_table, further_datasets
+from tfcore.report.categories import BY_CATEGORY, BY_EPOCH, category_table, dataset_table, epoch_table
 from tfcore.report.cells import (
     PAPER_DATASETS,
     RELEASE_NOTE,
@@ -19,6 +19,7 @@ from tfcore.report.cells import (
     runs_note,
 )
 from tfcore.report.measured import AVERAGE, Measured, Source, read_metrics
+from tfcore.report.needs import further_datasets
 from tfcore.report.speed import speed_table
 from tfcore.report.table import Cell, Table, ranked, write_table
 
@@ -49,15 +50,18 @@ def table_of(number: int, measured: Measured, timing: Path | None = None) -> Tab
 
 
 def write_tables(
-    metrics: Path,
+    metrics: Path | pd.DataFrame,
     settings: Settings,
     out: Path,
     numbers: list[int] | None = None,
     timing: Path | None = None,
     datasets: list[str] | None = None,
 ) -> list[Path]:
-    """Write the numbered tables and those of ``datasets``, or with neither all of them; return the files written."""
-    rows = read_metrics(metrics)
+    """Write the numbered tables and those of ``datasets``, or with neither all of them; return the files written.
+
+    ``metrics`` is the file of all metrics, or the rows of those that the tables show.
+    """
+    rows = metrics if isinstance(metrics, pd.DataFrame) else read_metrics(metrics)
     if not numbers and not datasets:
         numbers, datasets = list(NUMBERS), further_datasets(settings)
     tables = [make_table(number, rows, settings, timing) for number in numbers or []]
@@ -84,8 +88,8 @@ def overview_table(measured: Measured) -> Table:
         *_, ours, released = published_rows
         rules.append(len(rows))
         rows += [_difference_row(measured_rows[0], there, groups) for there in (ours, released)]
-    runs = measured.runs(settings.run.datasets, [source for _, source in sources])
-    notes = [*notes_for(rows), *([RELEASE_NOTE] if published_rows else []), runs_note(*runs)]
+    runs = runs_note(measured, settings.run.datasets, [source for _, source in sources])
+    notes = [*notes_for(rows), *([RELEASE_NOTE] if published_rows else []), runs]
     title = "Anomaly detection (image AUROC, %) and localisation (AUPRO, %)"
     return Table("table3", title, columns, rows, notes, rules, interval_notes_for(rows))
 

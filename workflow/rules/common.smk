@@ -128,7 +128,7 @@ def per_category(pattern):
     return [pattern.format(dataset=dataset, category=category) for dataset, category in CATEGORIES]
 
 
-def per_run(pattern, variants, shared_as=None):
+def per_run(pattern, variants, shared_as=None, datasets=DATASETS):
     """Return the pattern's path for every category that a variant covers and every seed; none twice.
 
     `shared_as` gives the variant under whose name a result lies.
@@ -136,6 +136,7 @@ def per_run(pattern, variants, shared_as=None):
     paths = [
         pattern.format(dataset=dataset, category=category, variant=(shared_as or {}).get(variant, variant), seed=seed)
         for dataset, category in CATEGORIES
+        if dataset in datasets
         for variant in variants
         if category in SETTINGS.covered_categories(dataset, variant)
         for seed in SEEDS

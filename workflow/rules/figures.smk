@@ -2,6 +2,7 @@
 
 SHOWN_MAPS = f"results/maps/{{dataset}}/{{category}}/{INFERRED_AS[BASELINE]}/seed{SEEDS[0]}"
 SHOWN_LOSSES = f"results/checkpoints/{{dataset}}/{{category}}/{TRAINED_AS[BASELINE]}/seed{SEEDS[0]}/log.csv"
+SWEEP_SETTINGS = TABLE_SETTINGS | {"shown": STAGES["score"][BASELINE]["score"]}  # λ and kernel are drawn as lines
 
 
 localrules:
@@ -50,7 +51,7 @@ rule plot_lambda_sweep:
     benchmark:
         "logs/benchmarks/plot_lambda_sweep.tsv"
     params:
-        settings=as_params(TABLE_SETTINGS),
+        settings=as_params(SWEEP_SETTINGS),
     shell:
         r"""
         python -m tfcore figure lambda_sweep --metrics {input:q} --params {PARAMS:q} >{log:q} 2>&1
@@ -75,7 +76,7 @@ rule plot_kernel_sweep:
     benchmark:
         "logs/benchmarks/plot_kernel_sweep.tsv"
     params:
-        settings=as_params(TABLE_SETTINGS),
+        settings=as_params(SWEEP_SETTINGS),
     shell:
         r"""
         python -m tfcore figure kernel_sweep --metrics {input:q} --params {PARAMS:q} >{log:q} 2>&1
@@ -99,6 +100,8 @@ rule plot_losses:
         "logs/plot_losses/{dataset}.log",
     benchmark:
         "logs/benchmarks/plot_losses/{dataset}.tsv"
+    params:
+        shown=of_dataset(SHOWN_LOSSES),
     shell:
         r"""
         python -m tfcore figure losses --dataset {wildcards.dataset:q} --params {PARAMS:q} >{log:q} 2>&1
@@ -127,6 +130,7 @@ rule plot_reconstructions:
         mem_mb=4000,
     params:
         settings=as_params(STAGES["score"][BASELINE]),
+        shown=of_dataset(SHOWN_MAPS),
     shell:
         r"""
         python -m tfcore figure reconstructions --dataset {wildcards.dataset:q} --params {PARAMS:q} >{log:q} 2>&1
@@ -155,6 +159,7 @@ rule plot_failures:
         mem_mb=4000,
     params:
         settings=as_params(STAGES["score"][BASELINE]),
+        shown=of_dataset(SHOWN_MAPS),
     shell:
         r"""
         python -m tfcore figure failures --dataset {wildcards.dataset:q} --params {PARAMS:q} >{log:q} 2>&1
@@ -183,6 +188,7 @@ rule plot_examples:
         mem_mb=4000,
     params:
         settings=as_params(STAGES["score"][BASELINE]),
+        shown=of_dataset(SHOWN_MAPS),
     shell:
         r"""
         python -m tfcore figure examples --dataset {wildcards.dataset:q} --params {PARAMS:q} >{log:q} 2>&1

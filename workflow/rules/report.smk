@@ -1,6 +1,9 @@
 # The report page, and Snakemake's own report (snakemake --report report.html).
 
 
+from tfcore.report.needs import shown_settings
+
+
 report: "../report/workflow.rst"
 
 
@@ -42,6 +45,8 @@ rule report:
         rules.tables.input,
         rules.figures.input,
         rules.check_claims.output,
+        "results/metrics.csv",
+        "results/timing.csv",
     output:
         "results/report/index.html",
     log:
@@ -49,7 +54,7 @@ rule report:
     benchmark:
         "logs/benchmarks/report.tsv"
     params:
-        settings=as_params(TABLE_SETTINGS),
+        settings=as_params(shown_settings(SETTINGS)),
     shell:
         r"""
         python -m tfcore report --params {PARAMS:q} --profile {PROFILE:q} >{log:q} 2>&1

@@ -2,13 +2,19 @@
 
 SCORES = per_run(f"results/metrics/{RUN}/scores.csv", VARIANTS)
 SWEEPS = per_run(f"results/metrics/{RUN}/sweep.csv", SETTINGS.run.sweep_variants)
-EPOCHS = [
-    file
-    for variant in VARIANTS
-    for epoch in STAGES["train"][variant]["train"]["keep_epochs"]
-    for file in per_run(f"results/metrics_epoch{epoch}/{RUN}/scores.csv", [variant])
-    if variant == BASELINE
-]
+
+
+def epoch_scores(datasets=DATASETS):
+    """Return the scores of the baseline's kept epochs, for Tables 8 and 9."""
+    epochs = STAGES["train"][BASELINE]["train"]["keep_epochs"] if BASELINE in VARIANTS else []
+    return [
+        file
+        for epoch in epochs
+        for file in per_run(f"results/metrics_epoch{epoch}/{RUN}/scores.csv", [BASELINE], datasets=datasets)
+    ]
+
+
+EPOCHS = epoch_scores()
 
 
 localrules:
