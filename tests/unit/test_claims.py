@@ -1,6 +1,7 @@
 import pytest
 from fabricated import DEMO, paper_settings, write_metrics
 
+from tfcore.published import numbers
 from tfcore.report.claims import HELD, NOT_HELD, OPEN, UNKNOWN, Part, claims_table, verdict, write_claims
 from tfcore.report.measured import read_metrics
 
@@ -59,7 +60,7 @@ def test_stated_differences(metrics, settings, visa, expected):
 def test_what_is_incomplete_is_not_measured_yet(tmp_path, settings):
     file = write_metrics(tmp_path / "metrics.csv", settings, skip=("pcb4", "grid"))
     found = verdicts(read_metrics(file), settings)
-    open_ids = {name for name in found if name not in ("C03", "C07", "C23", "C24", "C25")}
+    open_ids = {name for name in found if name not in ("C03", "C07", "C19", "C23", "C24", "C25")}
     assert {found[name] for name in open_ids} == {OPEN}
 
 
@@ -88,6 +89,38 @@ def test_sweeps(tmp_path, settings):
 def test_claims_about_the_printed_tables_alone(metrics, settings):
     found = verdicts(metrics, settings)
     assert (found["C23"], found["C24"], found["C03"], found["C25"]) == (HELD, HELD, UNKNOWN, UNKNOWN)
+
+
+def filled_in(monkeypatch, tmp_path, **cells):
+    """Fill in cells of the paper as a reader would: the value, and that it is printed."""
+    rows = numbers.paper_tables().copy()
+    for label, value in cells.items():
+        table, dataset, method, metric = label.split("|")
+        chosen = (rows["table"] == table) & (rows["dataset"] == dataset) & (rows["method"] == method)
+        chosen &= rows["metric"].str.startswith(metric) & rows["category"].isin(["", "average"])
+        assert chosen.sum() == 1, label
+        rows.loc[chosen, ["value", "certainty"]] = [value, "printed"]
+    rows.to_csv(tmp_path / "paper_tables.csv", index=False)
+    monkeypatch.setattr(numbers, "PAPER", tmp_path / "paper_tables.csv")
+
+
+@pytest.mark.parametrize(("diffad", "expected"), [(2.0, HELD), (0.1, NOT_HELD)])
+def test_times_of_the_paper_give_a_verdict_once_they_are_known(
+    metrics, settings, monkeypatch, tmp_path, diffad, expected
+):
+    assert verdicts(metrics, settings)["C19"] == UNKNOWN
+    times = {"AnoDDPM": 3.0, "DiffAD": diffad, "AnomDiff": 1.0, "EfficientAD": 0.01}
+    filled_in(monkeypatch, tmp_path, **{f"Table 5|A100|{name}|Inference": value for name, value in times.items()})
+    assert verdicts(metrics, settings)["C19"] == expected
+
+
+@pytest.mark.parametrize(("visa", "expected"), [(85.0, HELD), (70.0, NOT_HELD)])
+def test_coloured_cells_give_a_verdict_once_they_are_known(metrics, settings, monkeypatch, tmp_path, visa, expected):
+    assert verdicts(metrics, settings)["C07"] == UNKNOWN
+    cells = {"VisA|AST|Loc": 81.6, "VisA|TransFusion|Loc": visa, "MVTec AD|TransFusion|Loc": 95.0}
+    cells |= {"Average|RD4AD|Det": 97.3, "Average|EfficientAD|Loc": 93.8}
+    filled_in(monkeypatch, tmp_path, **{f"Table 3|{name}": value for name, value in cells.items()})
+    assert verdicts(metrics, settings)["C07"] == expected
 
 
 def test_other_datasets_say_nothing_about_the_paper(tmp_path):
