@@ -10,7 +10,7 @@ import platform
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -37,10 +37,33 @@ class Claim:
             return None
         return content if isinstance(content, dict) else None
 
-    def take(self) -> None:
-        """Write the claim under this process's name, whoever held it."""
+    def take(self) -> bool:
+        """Write the claim under this process's name if there is none, and return whether it is this process's."""
         job = os.environ.get("SLURM_JOB_ID")
-        write_json(self.path, {"token": self.token, "host": platform.node(), "pid": os.getpid(), "job": job})
+        own = self.path.with_name(f".{self.path.name}.{self.token}")
+        write_json(own, {"token": self.token, "host": platform.node(), "pid": os.getpid(), "job": job})
+        try:
+            os.link(own, self.path)  # of two at one time, one succeeds, on network file systems as well
+        except FileExistsError:
+            pass
+        except OSError:  # a file system without hard links
+            with suppress(FileExistsError), self.path.open("x", encoding="utf-8") as file:
+                file.write(own.read_text(encoding="utf-8"))
+        finally:
+            own.unlink(missing_ok=True)
+        return self.mine()
+
+    def free(self, owner: dict[str, Any] | None) -> None:
+        """Remove the claim of an owner that is gone, unless another process has taken it meanwhile."""
+        aside = Claim(self.path.with_name(f".{self.path.name}.{self.token}.old"))
+        try:
+            self.path.rename(aside.path)
+        except FileNotFoundError:
+            return
+        if aside.owner() != owner:
+            with suppress(OSError):
+                os.link(aside.path, self.path)
+        aside.path.unlink(missing_ok=True)
 
     def mine(self) -> bool:
         """Return whether this process holds the claim."""
@@ -95,38 +118,40 @@ def claimed(path: Path, stop: object = None) -> Iterator[bool]:
 
 
 def _try(claim: Claim) -> bool:
-    if claim.owner() is not None and not _abandoned(claim):
-        return False
-    claim.take()
-    return claim.mine()  # of two that take it at once, the last one has it
+    owner = claim.owner()
+    if claim.path.exists() and _abandoned(claim, owner):
+        claim.free(owner)
+    return claim.take()
 
 
-def _abandoned(claim: Claim) -> bool:
+def _abandoned(claim: Claim, owner: dict[str, Any] | None) -> bool:
     """Return whether the owner is surely gone without watching the claim for a while."""
-    owner = claim.owner() or {}
-    if owner.get("host") == platform.node():
+    if owner is not None and owner.get("host") == platform.node():
         return not _process_exists(int(owner.get("pid", 0)))
     return time.time() - claim.touched() > OLD_SECONDS
 
 
 def _wait_for_change(claim: Claim, stop: object) -> None:
     """Watch a living claim; free it when its time does not change for `STALE_SECONDS` of this host's clock."""
-    owner = claim.owner() or {}
-    print(f"another process trains this run ({owner.get('host')}, job {owner.get('job')}): waiting for it", flush=True)
+    owner = claim.owner()
+    who = owner or {}
+    print(f"another process trains this run ({who.get('host')}, job {who.get('job')}): waiting for it", flush=True)
     seen, since = claim.touched(), time.monotonic()
-    while not stop and claim.owner() is not None and not _abandoned(claim):
+    while not stop and claim.path.exists() and not claim.mine() and not _abandoned(claim, claim.owner()):
         time.sleep(1)
         if claim.touched() != seen:
-            seen, since = claim.touched(), time.monotonic()
+            seen, since, owner = claim.touched(), time.monotonic(), claim.owner()
         elif time.monotonic() - since > STALE_SECONDS:
-            claim.path.unlink(missing_ok=True)
+            claim.free(owner)
 
 
 def _keep_touching(claim: Claim, done: threading.Event) -> None:
     while not done.wait(TOUCH_SECONDS):
-        if not claim.mine():
+        owner = claim.owner()
+        if owner is not None and owner.get("token") != claim.token:
             return  # taken over after a long silence of this process
-        os.utime(claim.path)
+        with suppress(OSError):  # a moment in which the file cannot be read or touched is no reason to end
+            os.utime(claim.path)
 
 
 def _process_exists(pid: int) -> bool:

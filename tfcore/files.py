@@ -1,12 +1,14 @@
 """Files that are either complete or not there: every output is written under a temporary name and renamed."""
 
+import errno
 import hashlib
 import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +38,10 @@ def replacing(path: Path | str) -> Iterator[Path]:
 
 @contextmanager
 def replacing_folder(path: Path | str) -> Iterator[Path]:
-    """Give a temporary folder beside ``path``; it takes the place of ``path`` when the block ends without an error."""
+    """Give a temporary folder beside ``path``; it takes the place of ``path`` when the block ends without an error.
+
+    Two writers of the same path do not disturb each other: the last one's whole folder stays.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
@@ -45,11 +50,27 @@ def replacing_folder(path: Path | str) -> Iterator[Path]:
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o777 & ~umask)
-        if path.exists():
-            shutil.rmtree(path)
-        temporary.replace(path)
+        _take_place(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _take_place(new: Path, path: Path) -> None:
+    """Rename a folder to ``path``; one that is there is renamed away first, so that nobody sees half of it."""
+    old = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        for attempt in count():
+            with suppress(FileNotFoundError):
+                path.replace(old / str(attempt))
+            try:
+                new.replace(path)
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+            else:
+                return  # else another writer was faster: once more
+    finally:
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def write_text(path: Path | str, text: str) -> None:

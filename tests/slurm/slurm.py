@@ -1,8 +1,12 @@
 """What the tests ask of the cluster."""
 
+import contextlib
 import re
 import subprocess
 import time
+from pathlib import Path
+
+import psutil
 
 
 def command(*words):
@@ -15,7 +19,7 @@ def running():
     return command("squeue", "-h", "-o", "%i").split()
 
 
-def jobs(state):
+def jobs():
     """Return all jobs that the cluster knows, finished ones too: id, state, node, partition, comment, gpus."""
     found = []
     for block in command("scontrol", "show", "jobs").split("\n\n"):
@@ -48,3 +52,28 @@ def wait_for(condition, seconds, what):
             return value
         time.sleep(0.5)
     raise AssertionError(f"not within {seconds} s: {what}")
+
+
+def processes(state):
+    """Return what runs of the cluster: its daemons, the managers of its job steps, and what these started."""
+    found = []
+    for process in psutil.process_iter(["cmdline", "environ", "status"]):
+        line = process.info["cmdline"] or [""]
+        job = (process.info["environ"] or {}).get("SLURM_CLUSTER_NAME") == "transfusion-test"
+        daemon = Path(line[0]).name in ("slurmctld", "slurmd", "slurmstepd:") or str(state) in " ".join(line)
+        if (job or daemon) and is_living(process):
+            found.append(process)
+    return found
+
+
+def is_living(process):
+    """Return whether a listed process is more than the entry of one that ended."""
+    return process.info["status"] not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+
+
+def kill(processes):
+    """Kill processes without notice and wait until they are gone."""
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(processes, timeout=30)

@@ -1,13 +1,16 @@
 """A training is claimed by one living process at a time."""
 
 import json
+import os
 import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from unittest.mock import Mock
 
 from tfcore import claim
-from tfcore.claim import claimed, is_alive
+from tfcore.claim import Claim, claimed, is_alive
 
 
 def test_claim_exists_during_the_block_and_is_gone_after(tmp_path):
@@ -64,9 +67,55 @@ def test_waiting_ends_when_asked_to_stop(tmp_path):
     assert json.loads(path.read_text())["token"] == "x"
 
 
-def test_damaged_claim_is_no_claim(tmp_path):
+def test_damaged_claim_is_freed_after_a_while(tmp_path, monkeypatch):
+    monkeypatch.setattr(claim, "STALE_SECONDS", 1.0)
     path = tmp_path / "seed0.claim"
     path.write_text("{half")
     assert not is_alive(path)
     with claimed(path) as waited:
-        assert not waited
+        assert waited
+        assert is_alive(path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_of_two_that_take_a_claim_at_once_one_has_it(tmp_path):
+    path = tmp_path / "seed0.claim"
+    for _ in range(20):
+        claims = [Claim(path) for _ in range(8)]
+        with ThreadPoolExecutor(8) as pool:
+            taken = list(pool.map(Claim.take, claims))
+        assert sum(taken) == 1
+        path.unlink()
+
+
+def test_a_claim_taken_over_meanwhile_is_not_removed(tmp_path):
+    path = tmp_path / "seed0.claim"
+    gone = {"token": "x", "host": "another-node", "pid": 1, "job": "7"}
+    faster = Claim(path)
+    assert faster.take()
+    Claim(path).free(gone)
+    assert faster.mine()
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_claim_is_exclusive_without_hard_links(tmp_path, monkeypatch):
+    monkeypatch.setattr("os.link", Mock(side_effect=PermissionError))
+    first, second = Claim(tmp_path / "seed0.claim"), Claim(tmp_path / "seed0.claim")
+    assert first.take()
+    assert not second.take()
+    assert first.mine()
+
+
+def test_touching_goes_on_after_a_moment_that_cannot_be_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(claim, "TOUCH_SECONDS", 0.02)
+    path = tmp_path / "seed0.claim"
+    with claimed(path):
+        content = path.read_text()
+        path.unlink()
+        time.sleep(0.2)
+        path.write_text(content)
+        os.utime(path, (0, 0))
+        deadline = time.monotonic() + 5
+        while path.stat().st_mtime == 0 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert path.stat().st_mtime > 0

@@ -1,3 +1,4 @@
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,21 @@ def test_a_failed_folder_leaves_the_old_folder(tmp_path: Path) -> None:
         raise RuntimeError
     assert (path / "images.npy").read_text() == "whole"
     assert [folder.name for folder in tmp_path.iterdir()] == ["pack"]
+
+
+def test_two_writers_of_a_folder_leave_one_whole_folder(tmp_path: Path) -> None:
+    path = tmp_path / "packed"
+
+    def write(writer: int) -> None:
+        with replacing_folder(path) as temporary:
+            for name in ("a", "b"):
+                (temporary / name).write_text(str(writer))
+
+    for _ in range(10):
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(write, range(8)))
+        assert (path / "a").read_text() == (path / "b").read_text()
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_sha256_is_the_standard_one(tmp_path: Path) -> None:

@@ -1,72 +1,13 @@
 """A benchmark of two categories in a repository of its own, run once; each test gets a copy to change."""
 
-import os
-import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
+from repository import Repository
 
 ROOT = Path(__file__).resolve().parents[2]
-PROGRAMS = Path(sys.executable).parent
-
-
-class Repository:
-    """A checkout with settings of its own, in which snakemake, git and dvc are run as a user runs them."""
-
-    def __init__(self, folder):
-        self.folder = Path(folder)
-
-    def run(self, *command, check=True):
-        """Run a command in the checkout, with the checkout's own tfcore."""
-        environment = os.environ | {
-            "PATH": f"{PROGRAMS}{os.pathsep}{os.environ['PATH']}",
-            "PYTHONPATH": str(self.folder),
-            "OMP_NUM_THREADS": "1",
-            "DVC_NO_ANALYTICS": "1",
-            "GIT_CONFIG_GLOBAL": "/dev/null",
-        }
-        for name in ("SNAKEMAKE_PROFILE", "GIT_DIR", "GIT_INDEX_FILE", "VIRTUAL_ENV"):
-            environment.pop(name, None)
-        done = subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=3000)
-        if check and done.returncode:
-            raise AssertionError(f"{' '.join(map(str, command))}\n{done.stdout[-4000:]}\n{done.stderr[-6000:]}")
-        return done
-
-    def make(self, *arguments, check=True):
-        """Run Snakemake with two cores."""
-        return self.run("snakemake", "--cores", "2", *arguments, check=check)
-
-    def plan(self, *arguments):
-        """Return the jobs that Snakemake would run, as ``rule wildcards``; targets without output left out."""
-        done = self.run("snakemake", "--dry-run", *(arguments or ("all_tables",)))
-        jobs = set()
-        for block in re.split(r"\n(?=(?:local)?rule )", done.stdout + done.stderr):
-            found = re.match(r"(?:local)?rule (\w+):", block)
-            if found and re.search(r"^    output: ", block, re.MULTILINE):
-                wildcards = re.search(r"^    wildcards: (.+)$", block, re.MULTILINE)
-                values = re.findall(r"=([^,]+)", wildcards[1]) if wildcards else []
-                jobs.add(" ".join([found[1], "/".join(values)]).strip())
-        return jobs
-
-    def edit(self, change):
-        """Change params.yaml by a function of its mapping."""
-        file = self.folder / "params.yaml"
-        values = yaml.safe_load(file.read_text(encoding="utf-8"))
-        change(values)
-        file.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
-
-    def git(self, *arguments):
-        """Run git as somebody."""
-        return self.run("git", "-c", "user.name=Nobody", "-c", "user.email=nobody@example.org", *arguments)
-
-    def copy(self, folder):
-        """Copy everything, times included."""
-        shutil.copytree(self.folder, folder, symlinks=True)
-        return Repository(folder)
 
 
 def merged(base, overlay):

@@ -3,7 +3,7 @@
 import shutil
 
 import pytest
-from conftest import Repository
+from repository import Repository
 from test_reruns import AFTER_METRICS, pictures
 
 MODEL = "results/checkpoints/demo_visa/pills/full/seed0/model.safetensors"
