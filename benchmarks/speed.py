@@ -1,5 +1,6 @@
 """Speed of training, inference and anomalies: the fast path against the plain one, alternately in one run."""
 
+import itertools
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -188,13 +189,19 @@ def run_anomalies(settings: Settings, out: Path | None, repeats: int, size: int,
         rng = np.random.default_rng(0)
         angles = rng.uniform(0, 2 * np.pi, (batch, 33, 33))
         cells = 2 ** rng.integers(0, 6, (batch, 2))
+        plain_step, fast_step = (
+            itertools.count(),
+            itertools.count(),
+        )  # what a batch costs depends on the operations drawn: steps alike
         angles_there = torch.tensor(angles, dtype=torch.float32, device=setup.device)
         cells_there = torch.tensor(cells, dtype=torch.float32, device=setup.device)
         rows = [
             compare(
                 "batch with anomalies",
-                lambda: plain_batch(images, list(foregrounds), textures, stage, 0),
-                lambda: make_batch(data.images, data.foregrounds, data.textures, stage, step_generator(0, 0)),
+                lambda: plain_batch(images, list(foregrounds), textures, stage, next(plain_step)),
+                lambda: make_batch(
+                    data.images, data.foregrounds, data.textures, stage, step_generator(0, next(fast_step))
+                ),
                 batch,
                 repeats,
                 setup.device,

@@ -6,7 +6,7 @@ from scipy import stats
 from tfcore.anomalies.compose import anomalous_images, make_batch, previous_masks
 from tfcore.anomalies.geometry import rotate
 from tfcore.anomalies.perlin import perlin_noise, random_perlin
-from tfcore.anomalies.textures import OPERATIONS, augment, shuffle_tiles
+from tfcore.anomalies.textures import OPERATIONS, augment, autocontrast, equalize, shuffle_tiles
 from tfcore.errors import UserError
 
 STILL = {"rotation_probability": 0.0}
@@ -118,6 +118,26 @@ def test_operations_change_most_images(operation):
     result = operation(images, torch.Generator().manual_seed(0))
     changed = (result - images).abs().amax((1, 2, 3)) > 1
     assert changed.float().mean() >= 0.3
+
+
+def test_operations_on_the_histogram_are_those_of_sorted_pixels():
+    images = material(6, 30)[0].permute(0, 3, 1, 2).float() * 0.3 + 70
+    images = images.round()
+    images[0, 1] = 91  # a flat channel
+    pixels = images.flatten(2)
+    rank = (pixels[..., None] >= pixels[:, :, None]).sum(dim=3)
+    equal = equalize(images, torch.Generator()).flatten(2)
+    assert torch.allclose(equal, 255 * rank / 900, atol=1e-3)
+
+    shares = 0.2 * torch.rand(6, generator=torch.Generator().manual_seed(4))
+    found = autocontrast(images, torch.Generator().manual_seed(4))
+    for image, result, share in zip(images, found, shares.tolist(), strict=True):
+        cut = int(share * 899)
+        for channel, stretched in zip(image, result, strict=True):
+            ordered = channel.flatten().sort().values
+            low, high = ordered[cut], ordered[899 - cut]
+            expected = ((channel - low) * 255 / (high - low)).clamp(0, 255) if high > low else channel
+            assert torch.allclose(stretched, expected, atol=1e-3)
 
 
 def test_augmented_images_stay_in_range_and_are_numbers():

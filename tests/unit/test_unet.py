@@ -151,3 +151,14 @@ def test_attention_with_large_logits_has_the_gradients_of_double_precision():
         gradients[dtype] = torch.stack([query.grad, key.grad, value.grad]).double()
     assert torch.isfinite(gradients[torch.float32]).all()
     torch.testing.assert_close(gradients[torch.float32][2], gradients[torch.float64][2], rtol=1e-4, atol=1e-2)
+
+
+def test_attention_in_bfloat16_does_not_round_its_logits():
+    generator = torch.Generator().manual_seed(0)
+    query, key, value = (4 * torch.randn(1, 3, 64, 32, generator=generator)).bfloat16().split(1, dim=1)
+    exact = attend(query.double(), key.double(), value.double())  # of the same rounded numbers
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        training, inference = attend(query.clone().requires_grad_(), key, value), attend(query, key, value)
+    assert training.dtype == inference.dtype == torch.bfloat16
+    for found in (training, inference):
+        assert (found.double() - exact).abs().max() < 1e-2 * exact.abs().max()  # rounded: 4e-2

@@ -48,7 +48,8 @@ def make_batch(
     low, high = training_timesteps(settings.diffusion)
     t = torch.randint(low, high + 1, (batch,), generator=generator, device=generator.device)
     t = t.to(device, non_blocking=True)  # a copy that blocks would wait for the whole step before
-    normal = images.permute(0, 3, 1, 2).float() / 127.5 - 1
+    pixels = images.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format)
+    normal = pixels / 127.5 - 1
     anomaly = torch.zeros_like(normal)
     mask, previous = normal.new_zeros(batch, 1, height, width), normal.new_zeros(batch, 1, height, width)
 
@@ -59,7 +60,7 @@ def make_batch(
         allowed = _allowed(foregrounds[:count], options)
         mask[:count] = (noise.abs() > options.threshold) * allowed
         previous[:count] = previous_masks(noise, options, generator) * allowed
-        source = anomaly_source(images[:count], textures, options, generator)
+        source = anomaly_source(pixels[:count], textures, options, generator)
         kept = _uniform(count, *options.transparency, generator).to(device, non_blocking=True).view(-1, 1, 1, 1)
         anomaly[:count] = mask[:count] * (kept * normal[:count] + (1 - kept) * source)
     if resolved(options.previous_mask, "anomalies.previous_mask") == "noise_threshold":
@@ -76,19 +77,22 @@ def anomalous_images(batch: int, fraction: float) -> int:
 
 
 def anomaly_source(images: Tensor, textures: Tensor, options: AnomalySettings, generator: torch.Generator) -> Tensor:
-    """Return what is pasted into uint8 images (B, H, W, 3): augmented textures or shuffled tiles, in [-1, 1]."""
-    source = generator.device
-    batch, height, width = images.shape[:3]
-    textured = torch.rand(batch, generator=generator, device=source) < options.texture_fraction
-    chosen = torch.randint(len(textures), (batch,), generator=generator, device=source)
-    foreign = textures[chosen.to(textures.device, non_blocking=True)].to(images.device).permute(0, 3, 1, 2).float()
-    if foreign.shape[2:] != (height, width):
-        foreign = F.interpolate(foreign, (height, width), mode="bilinear", antialias=True)
-    is_texture = textured.to(images.device, non_blocking=True).view(-1, 1, 1, 1)
-    mixed = torch.where(is_texture, foreign, images.permute(0, 3, 1, 2).float())
-    augmented = augment(mixed, options.operations, generator)
-    shuffled = shuffle_tiles(augmented, options.tiles, generator)
-    return torch.where(is_texture, augmented, shuffled) / 127.5 - 1
+    """Return what is pasted into images (B, 3, H, W) in [0, 255]: augmented textures or shuffled tiles, in [-1, 1]."""
+    source, device = generator.device, images.device
+    textured = torch.rand(len(images), generator=generator, device=source) < options.texture_fraction
+    chosen = torch.randint(len(textures), (len(images),), generator=generator, device=source)
+    foreign, own = (kind.nonzero().flatten() for kind in (textured, ~textured))  # draws are on the CPU: no waiting
+    mixed = images.clone()
+    if len(foreign):
+        taken = textures[chosen[foreign].to(textures.device, non_blocking=True)].to(device).permute(0, 3, 1, 2).float()
+        if taken.shape[2:] != images.shape[2:]:
+            taken = F.interpolate(taken, images.shape[2:], mode="bilinear", antialias=True)
+        mixed[foreign.to(device, non_blocking=True)] = taken
+    pasted = augment(mixed, options.operations, generator)
+    if len(own):
+        own = own.to(device, non_blocking=True)
+        pasted[own] = shuffle_tiles(pasted[own], options.tiles, generator)
+    return pasted / 127.5 - 1
 
 
 def previous_masks(noise: Tensor, options: AnomalySettings, generator: torch.Generator) -> Tensor:
@@ -120,20 +124,20 @@ def _allowed(foregrounds: Tensor, options: AnomalySettings) -> Tensor:
         return torch.ones_like(foregrounds, dtype=torch.float32)[:, None]
     side = options.foreground_dilation
     padded = F.pad(foregrounds[:, None].float(), (side // 2, (side - 1) // 2) * 2)
-    return F.max_pool2d(padded, side, stride=1)
+    return padded.unfold(2, side, 1).amax(-1).unfold(3, side, 1).amax(-1)
 
 
-def _rotate_together(
-    maps: list[Tensor], options: AnomalySettings, generator: torch.Generator
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _rotate_together(maps: list[Tensor], options: AnomalySettings, generator: torch.Generator) -> list[Tensor]:
     """Rotate a share of the samples, image, target and masks alike; nearest pixels, so that Eq. 2 stays exact."""
-    batch = len(maps[0])
-    turned = _uniform(batch, 0, 1, generator) < options.rotation_probability
+    batch, device = len(maps[0]), maps[0].device
+    turned = (_uniform(batch, 0, 1, generator) < options.rotation_probability).nonzero().flatten()
     degrees = _uniform(batch, -options.rotation_degrees, options.rotation_degrees, generator)
-    stacked = torch.cat(maps, dim=1)
-    rotated = rotate(stacked, degrees, "nearest")
-    result = torch.where(turned.to(stacked.device, non_blocking=True).view(-1, 1, 1, 1), rotated, stacked)
-    return result[:, :3], result[:, 3:6], result[:, 6:7], result[:, 7:]
+    if not len(turned):
+        return maps
+    index = turned.to(device, non_blocking=True)
+    rotated = rotate(torch.cat([values[index] for values in maps], dim=1), degrees[turned], "nearest")
+    parts = torch.split(rotated, [values.shape[1] for values in maps], dim=1)
+    return [values.index_copy(0, index, part) for values, part in zip(maps, parts, strict=True)]
 
 
 def _uniform(count: int, low: float, high: float, generator: torch.Generator) -> Tensor:

@@ -67,20 +67,31 @@ def invert(images: Tensor, generator: torch.Generator) -> Tensor:
     return 255 - images
 
 
+def levels(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the values as whole levels 0 … 255 (B, 3, H·W), and how many pixels are at or below each (B, 3, 256).
+
+    Counted as on bytes, as the operations on the histogram are defined: that needs no sorting.
+    """
+    values = images.flatten(2).round().long()
+    counts = values.new_zeros(*values.shape[:2], 256).scatter_add_(2, values, torch.ones_like(values))
+    return values, counts.cumsum(dim=2)
+
+
 def autocontrast(images: Tensor, generator: torch.Generator) -> Tensor:
     """Stretch each channel to the full range after cutting 0 to 20 % of the pixels at both ends."""
-    values = images.flatten(2).sort(dim=2).values
-    cut = (uniform(images, 0, 0.2, generator)[:, :, 0] * (values.shape[2] - 1)).long().expand(-1, 3, 1)
-    low, high = values.gather(2, cut)[..., None], values.gather(2, values.shape[2] - 1 - cut)[..., None]
-    stretched = (images - low) * 255 / (high - low).clamp(min=1)
+    values, below = levels(images)
+    last = values.shape[2] - 1
+    cut = (uniform(images, 0, 0.2, generator)[:, :, 0] * last).long()
+    # The level of the pixel at place k of the sorted ones is the first with more than k pixels at or below it.
+    low, high = ((below <= place).sum(dim=2)[..., None, None] for place in (cut, last - cut))
+    stretched = (images - low) * (255 / (high - low).clamp(min=1))
     return torch.where(high > low, stretched.clamp(0, 255), images)
 
 
 def equalize(images: Tensor, generator: torch.Generator) -> Tensor:
     """Spread each channel's histogram evenly."""
-    values = images.flatten(2).contiguous()
-    rank = torch.searchsorted(values.sort(dim=2).values.contiguous(), values, right=True)
-    return (255.0 * rank / values.shape[2]).view_as(images)
+    values, below = levels(images)
+    return (below * (255 / values.shape[2])).gather(2, values).view_as(images)
 
 
 def turn(images: Tensor, generator: torch.Generator) -> Tensor:
@@ -125,7 +136,7 @@ def shuffle_tiles(images: Tensor, tiles: int, generator: torch.Generator) -> Ten
         fitted = F.interpolate(images, (high * tiles, wide * tiles), mode="bilinear")
     keys = torch.rand(batch, tiles * tiles, generator=generator, device=generator.device)
     order = keys.argsort(dim=1).to(images.device, non_blocking=True)
-    parts = fitted.view(batch, channels, tiles, high, tiles, wide).permute(0, 2, 4, 1, 3, 5).flatten(1, 2)
-    shuffled = parts.gather(1, order[:, :, None, None, None].expand_as(parts))
+    parts = fitted.reshape(batch, channels, tiles, high, tiles, wide).permute(0, 2, 4, 1, 3, 5).flatten(1, 2)
+    shuffled = parts[torch.arange(batch, device=images.device)[:, None], order]
     shuffled = shuffled.view(batch, tiles, tiles, channels, high, wide).permute(0, 3, 1, 4, 2, 5)
     return shuffled.reshape(batch, channels, high * tiles, wide * tiles)[:, :, :height, :width]

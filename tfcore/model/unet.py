@@ -76,11 +76,12 @@ def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 
     The CPU's memory-saving kernel recomputes the weights in its backward pass and rounds them differently: with large
     logits, as they come without a normalisation before the attention, its gradients are NaN. Training on a CPU
-    therefore keeps the matrix of weights.
+    therefore keeps the matrix of weights. Logits are float32, as inside the kernels: bfloat16 has 8 bits for them.
     """
     if query.device.type == "cpu" and query.requires_grad:
-        weights = (query @ key.transpose(-2, -1) / math.sqrt(query.shape[-1])).softmax(dim=-1)
-        return weights @ value
+        with torch.autocast("cpu", enabled=False):
+            logits = (query.float() / math.sqrt(query.shape[-1])) @ key.float().transpose(-2, -1)
+            return logits.softmax(dim=-1).to(value.dtype) @ value
     return F.scaled_dot_product_attention(query, key, value)
 
 
