@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tfcore.config import Settings
 from tfcore.files import replacing
+from tfcore.report.needs import dataset_for, reported_variants
 from tfcore.runs import shared_variant
 from tfcore.speeds import read_record
 
@@ -45,13 +46,14 @@ class Cost:
     resumed: int
 
 
-def read_jobs(folder: Path = BENCHMARKS) -> list[Job]:
+def read_jobs(folder: Path = BENCHMARKS, rules: tuple[str, ...] = ("",)) -> list[Job]:
     """Read every benchmark file `<rule>/<what it is of>.tsv` that the workflow left; damaged ones are left out.
 
     A file only has the attempt that finished. For a training that was resumed, the attempts before are added in
     proportion to their steps (`run.json`: steps, resumed_after_step).
     """
-    return [job for file in sorted(folder.rglob("*.tsv")) if (job := _read_job(file, folder)) is not None]
+    files = [file for rule in rules for file in sorted((folder / rule).rglob("*.tsv"))]
+    return [job for file in files if (job := _read_job(file, folder)) is not None]
 
 
 def cost_rows(jobs: Iterable[Job]) -> list[Cost]:
@@ -73,18 +75,18 @@ def total(rule: str, category: str, jobs: Iterable[Job]) -> Cost:
 
 def table_costs(jobs: list[Job], settings: Settings) -> list[Cost]:
     """Return what each table of the paper rests on; tables share trainings, so the rows do not add up."""
-    paper = {"visa": "visa" in settings.run.datasets, "mvtec_ad": "mvtec_ad" in settings.run.datasets}
-    baseline = [settings.tables.baseline]
+    reported, everything = reported_variants(settings), settings.run.datasets
     rows = []
     for name, datasets, variants in (
-        ("Tables 1 and 6", ["visa"], baseline),
-        ("Tables 2 and 7", ["mvtec_ad"], baseline),
-        ("Tables 3 and 5", settings.run.datasets, baseline),
-        ("Table 4 (ablations)", settings.run.datasets, settings.selected_variants),
+        ("Tables 1, 6 and 8", [dataset_for(settings, "VisA")], reported),
+        ("Tables 2, 7 and 9", [dataset_for(settings, "MVTec AD")], reported),
+        ("Table 3", everything, reported),
+        ("Table 4 (ablations)", everything, settings.selected_variants),
     ):
-        if all(paper.get(dataset, True) for dataset in datasets):
-            rows.append(total(name, ", ".join(datasets), _jobs_of(jobs, settings, datasets, variants)))
-    return rows
+        shown = [dataset for dataset in datasets if dataset is not None]
+        if shown:
+            rows.append(total(name, ", ".join(shown), _jobs_of(jobs, settings, shown, variants)))
+    return [*rows, total("Table 5", "one run", [job for job in jobs if job.rule == "time_inference"])]
 
 
 def write_costs(rows: list[Cost], path: Path) -> None:
@@ -137,11 +139,22 @@ def _read_job(file: Path, folder: Path) -> Job | None:
     memory = row.get("max_rss") or ""
     peak = float(memory) if memory.replace(".", "", 1).isdigit() else None
     records = rule.replace("infer", "maps") if rule.startswith(EPOCH) else RECORDS.get(rule)
-    record = read_record(Path("results", records, *of, "run.json")) if records else None
+    record = read_record(Path("results", records, *of, "run.json")) if records else _timing_record(rule)
     share = _share_of_last_attempt(record or {})
     on_gpu = record is not None and not str(record.get("device", "")).startswith("CPU")
     whole = max(seconds, _recorded_seconds(record or {})) / share
     return Job(rule, tuple(of), whole, whole if on_gpu else 0.0, peak, share < 1)
+
+
+def _timing_record(rule: str) -> dict[str, object] | None:
+    """Return the device that Table 5 was measured on."""
+    if rule != "time_inference":
+        return None
+    try:
+        with Path("results/timing.csv").open(encoding="utf-8", newline="") as file:
+            return dict(next(csv.DictReader(file)))
+    except (OSError, StopIteration):
+        return None
 
 
 def _recorded_seconds(record: dict[str, object]) -> float:

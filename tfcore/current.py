@@ -14,14 +14,18 @@ from tfcore.runs import Run, manifest_file
 
 
 def is_current(
-    run: Run, stage: Literal["train", "infer"], settings: dict[str, Any], foreground: str | None = None
+    run: Run,
+    stage: Literal["train", "infer"],
+    settings: dict[str, Any],
+    foreground: str | None = None,
+    maps: Path | None = None,
 ) -> bool:
     """Return whether the checkpoint or the maps of ``run`` come from these settings and from the data of the manifest.
 
     ``settings`` are those of `tfcore.runs.stage_settings`, ``foreground`` is `tfcore.runs.foreground_source` where it
-    matters. An unreadable record counts as not current.
+    matters, ``maps`` other maps than the run's own. An unreadable record counts as not current.
     """
-    result = run.checkpoint if stage == "train" else run.maps
+    result = run.checkpoint if stage == "train" else maps or run.maps
     record = _record(result.with_name("run.json"))
     if record is None or not result.exists():
         return False

@@ -5,9 +5,11 @@ import shutil
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from statistics import median
 from typing import Literal
 
 from tfcore.config import ModelSettings, Settings, TrainingSettings
+from tfcore.cost import read_jobs
 from tfcore.current import is_current
 from tfcore.runs import Run, packed_folder, shared_variant, stage_settings
 from tfcore.speeds import (
@@ -21,7 +23,9 @@ from tfcore.speeds import (
     train_operations,
 )
 
-Stage = Literal["train", "infer", "score", "sweep"]
+ScoringStage = Literal["score", "sweep"]
+Stage = Literal["train", "infer"] | ScoringStage
+SCORING_RULES: dict[ScoringStage, str] = {"score": "score_maps", "sweep": "sweep_maps"}
 CHAIN = ["fetch", "check", "pack", "train", "infer", "score", "gather", "table", "report"]
 MAP_BYTES = 17  # per pixel: three float32 maps, two masks, an RGB reconstruction (docs/architecture.md)
 STATE_COPIES = 2 * 3  # two states are kept; each has the weights and the optimiser's two moments
@@ -36,6 +40,7 @@ class Task:
     done: bool
     seconds: float | None = None  # estimated, of the part that is left; None = unknown
     after: Run | None = None  # the training that an inference needs
+    epoch: int | None = None  # of weights kept during training, instead of the last
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,7 @@ class Plan:
         return sum(task.done for task in tasks), len(tasks)
 
     def seconds(self, stage: Stage) -> float | None:
-        """Return the estimated time of what is left of a stage on one device, None when some of it is unknown."""
+        """Return the time of what is left of a stage, one job after the other; None when some of it is unknown."""
         return added([task.seconds for task in self.left(stage)])
 
     def longest(self) -> tuple[Run | None, float | None]:
@@ -140,6 +145,11 @@ class _Planner:
         }
         self.speeds: dict[tuple[str, str], Speed | None] = {}
         self.unknown: set[str] = set()
+        done = read_jobs(rules=tuple(SCORING_RULES.values()))
+        self.scored: dict[ScoringStage, float | None] = {
+            stage: median(seconds) if (seconds := [job.seconds for job in done if job.rule == rule]) else None
+            for stage, rule in SCORING_RULES.items()
+        }
 
     def plan(self) -> Plan:
         scored = selected_runs(self.settings, self.settings.selected_variants)
@@ -148,12 +158,13 @@ class _Planner:
         if not any(speed.stage == "train" for speed in self.measured):
             self.measured += self.in_progress(trains)
         infers = self.shared("infer", [*scored, *swept])
-        tasks = [self.task("train", run) for run in trains]
+        tasks = [self.training(run) for run in trains]
         trained = {task.run: task.done for task in tasks}
-        tasks += [self.task("infer", run, self.trained_as(run), trained) for run in infers]
+        tasks += [self.inference(run, trained) for run in infers]
         inferred = {task.run: task.done for task in tasks if task.stage == "infer"}
-        tasks += [Task("score", run, inferred[self.inferred_as(run)] and run.scores.exists()) for run in scored]
-        tasks += [Task("sweep", run, inferred[self.inferred_as(run)] and run.sweep.exists()) for run in swept]
+        tasks += [self.scoring("score", run, inferred[self.inferred_as(run)], run.scores) for run in scored]
+        tasks += [self.scoring("sweep", run, inferred[self.inferred_as(run)], run.sweep) for run in swept]
+        tasks += self.kept_epochs(scored, trained)
         used: dict[str, list[Speed]] = {}
         for (stage, _), speed in self.speeds.items():
             if speed is not None and speed not in used.setdefault(stage, []):
@@ -176,16 +187,38 @@ class _Planner:
     def inferred_as(self, run: Run) -> Run:
         return Run(run.dataset, run.category, shared_variant(self.settings, "infer", run.variant), run.seed)
 
-    def task(
-        self,
-        stage: Literal["train", "infer"],
-        run: Run,
-        after: Run | None = None,
-        trained: dict[Run, bool] | None = None,
-    ) -> Task:
-        ready = after is None or (trained or {})[after]
-        done = ready and is_current(run, stage, stage_settings(self.settings, stage, run.variant))
-        return Task(stage, run, done, 0.0 if done else self.estimate(stage, run), after)
+    def training(self, run: Run) -> Task:
+        done = is_current(run, "train", stage_settings(self.settings, "train", run.variant))
+        return Task("train", run, done, 0.0 if done else self.estimate("train", run))
+
+    def inference(self, run: Run, trained: dict[Run, bool], epoch: int | None = None) -> Task:
+        after = self.trained_as(run)
+        maps = run.maps if epoch is None else Path(f"results/maps_epoch{epoch}") / run.id / run.maps.name
+        settings = stage_settings(self.settings, "infer", run.variant)
+        done = trained[after] and is_current(run, "infer", settings, maps=maps)
+        return Task("infer", run, done, 0.0 if done else self.estimate("infer", run), after, epoch)
+
+    def scoring(self, stage: ScoringStage, run: Run, ready: bool, file: Path, epoch: int | None = None) -> Task:
+        done = ready and file.exists()
+        return Task(stage, run, done, 0.0 if done else self.scoring_seconds(stage), epoch=epoch)
+
+    def kept_epochs(self, scored: list[Run], trained: dict[Run, bool]) -> list[Task]:
+        """Return the inferences and scorings of weights kept during the baseline's training (Tables 8 and 9)."""
+        tasks = []
+        baseline = self.settings.tables.baseline
+        for epoch in self.stages[baseline].train.keep_epochs:
+            for run in [run for run in scored if run.variant == baseline]:
+                inference = self.inference(run, trained, epoch)
+                scores = Path(f"results/metrics_epoch{epoch}") / run.id / run.scores.name
+                tasks += [inference, self.scoring("score", run, inference.done, scores, epoch)]
+        return tasks
+
+    def scoring_seconds(self, stage: ScoringStage) -> float | None:
+        """Return the median time of the scorings that are done here, None when there is none."""
+        seconds = self.scored[stage]
+        if seconds is None:
+            self.unknown.add(f"time of a {stage}: none was done here yet")
+        return seconds
 
     def estimate(self, stage: Literal["train", "infer"], run: Run) -> float | None:
         counts = image_counts(self.settings, run.dataset, run.category)

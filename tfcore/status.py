@@ -83,7 +83,8 @@ def _running(run: Run) -> Running | None:
 
 
 def _failed(task: Task, lines: int) -> Failed | None:
-    log = LOGS / RULES[task.stage] / f"{task.run.id}.log"
+    rule = RULES[task.stage] if task.epoch is None else f"{task.stage}_epoch{task.epoch}"
+    log = LOGS / rule / f"{task.run.id}.log"
     try:
         text = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
         silent = time.time() - log.stat().st_mtime

@@ -63,9 +63,18 @@ def test_most_expensive_rule_comes_first(folder):
 
 def test_tables_count_what_they_rest_on(folder, settings):  # noqa: F811
     rows = {row.rule: row for row in table_costs(read_jobs(), settings)}
-    assert set(rows) == {"Tables 3 and 5", "Table 4 (ablations)"}  # neither VisA nor MVTec AD here
-    assert rows["Tables 3 and 5"].gpu_hours == 1.0
+    assert set(rows) == {"Tables 2, 7 and 9", "Table 3", "Table 4 (ablations)", "Table 5"}  # nothing like VisA here
+    assert rows["Tables 2, 7 and 9"].gpu_hours == rows["Table 3"].gpu_hours == 1.0
     assert rows["Table 4 (ablations)"].gpu_hours == 3.0
+    assert rows["Table 5"].jobs == 0
+
+
+def test_measuring_the_speed_costs_gpu_hours_where_it_ran_on_a_gpu(folder, settings):  # noqa: F811
+    (folder / "logs/benchmarks/time_inference.tsv").write_text(f"{HEADER}7200\t2:00:00\t50\t1\n")
+    for device, hours in (("NVIDIA H200", 2.0), ("CPU of some kind", 0.0)):
+        (folder / "results/timing.csv").write_text(f"device,steps\n{device},20\n")
+        rows = {row.rule: row for row in table_costs(read_jobs(), settings)}
+        assert (rows["Table 5"].hours, rows["Table 5"].gpu_hours) == (2.0, hours)
 
 
 def test_csv_has_all_rows(folder):

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -53,6 +54,32 @@ def test_shared_results_are_counted_once(settings):
     assert plan.count("infer") == (0, 6)
     assert plan.count("score") == (0, 8)
     assert plan.count("sweep") == (0, 2)
+
+
+def test_kept_epochs_are_inferred_and_scored_as_well(settings):
+    settings = parse_settings(VALUES | {"train": {"epochs": 10, "batch_size": 8, "keep_epochs": [4, 8]}}, "test")
+    plan = make_plan(settings)
+    assert plan.count("train") == (0, 6)
+    assert plan.count("infer") == (0, 6 + 2 * 2)
+    assert plan.count("score") == (0, 8 + 2 * 2)
+    finish(settings, Run("made", "a"), "train")
+    kept = Path("results/maps_epoch8/made/a/full/seed0")
+    finish(settings, Run("made", "a"), "infer")
+    kept.parent.mkdir(parents=True)
+    Run("made", "a").maps.parent.rename(kept)
+    assert make_plan(settings).count("infer") == (1, 10)
+    assert [task.epoch for task in make_plan(settings).tasks if task.stage == "infer" and task.done] == [8]
+
+
+def test_scorings_take_as_long_as_those_that_are_done(settings):
+    assert make_plan(settings).seconds("score") is None
+    for seed, seconds in enumerate((10, 20, 90)):
+        file = Path(f"logs/benchmarks/score_maps/made/a/full/seed{seed}.tsv")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"s\th:m:s\tmax_rss\n{seconds}\t0\t1\n")
+    plan = make_plan(settings)
+    assert plan.seconds("score") == 8 * 20
+    assert "time of a sweep: none was done here yet" in plan.unknown
 
 
 def test_ablations_on_few_categories_and_sweeps_of_other_variants(settings):

@@ -105,9 +105,10 @@ def _print_time(plan: "Plan", gpus: int) -> None:
     from tfcore.report.origin import duration
 
     print()
-    for stage, name in STAGES[:2]:
+    for stage, name in STAGES:
         seconds = plan.seconds(stage)  # type: ignore[arg-type]
-        print(f"{name}: {'unknown' if seconds is None else duration(seconds)} on one device")
+        where = "on one device" if stage in ("train", "infer") else "one after the other, without a GPU"
+        print(f"{name}: {'unknown' if seconds is None else duration(seconds)} {where}")
         for speed in plan.speeds.get(stage, []):
             print(f"  measured: {speed}")
     for line in plan.unknown:
