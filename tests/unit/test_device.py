@@ -6,7 +6,17 @@ import torch
 
 import tfcore.device as device_module
 from tfcore.config import HardwareSettings, ModelSettings
-from tfcore.device import autocast, can_compile, claim_gpu, forward_operations, has_bfloat16, prepare, take, upload
+from tfcore.device import (
+    autocast,
+    can_compile,
+    claim_gpu,
+    forward_operations,
+    has_bfloat16,
+    prepare,
+    reproducible,
+    take,
+    upload,
+)
 from tfcore.errors import UserError
 
 CPU = torch.device("cpu")
@@ -71,6 +81,19 @@ def test_automatic_precision_needs_units_for_it(monkeypatch):
     assert isinstance(autocast("float32", CPU), nullcontext)
     assert not isinstance(autocast("bfloat16", CPU), nullcontext)
     assert isinstance(has_bfloat16(CPU), bool)
+
+
+@pytest.mark.parametrize(
+    ("asked", "kind", "restricted"), [(True, "cuda", True), (False, "cuda", False), (True, "cpu", False)]
+)
+def test_deterministic_kernels_are_asked_for_on_a_gpu_and_only_meanwhile(monkeypatch, asked, kind, restricted):
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")  # remembers what was there
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")
+    with reproducible(HardwareSettings(deterministic=asked), torch.device(kind)):
+        assert torch.are_deterministic_algorithms_enabled() is restricted
+        assert torch.backends.cuda.flash_sdp_enabled() is not restricted
+        assert ("CUBLAS_WORKSPACE_CONFIG" in os.environ) is restricted
+    assert not torch.are_deterministic_algorithms_enabled() and torch.backends.cuda.flash_sdp_enabled()
 
 
 def test_nothing_is_compiled_on_a_cpu():

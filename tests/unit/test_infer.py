@@ -1,5 +1,6 @@
 import csv
 import json
+import re
 
 import numpy as np
 import pytest
@@ -83,6 +84,25 @@ def test_a_map_does_not_depend_on_its_batch(trained, infer_batch):
 def test_equal_weights_and_images_give_equal_maps(trained):
     first, second = load_file(run_inference(trained, "first")), load_file(run_inference(trained, "second"))
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize(("key", "found"), [("dataset", "toys"), ("category", "cup")])
+def test_images_of_another_category_are_refused(trained, tmp_path, key, found):
+    _, checkpoint, _ = trained
+    other, _ = make_packed(tmp_path)
+    about = read_json(other / "pack.json")
+    (other / "pack.json").write_text(json.dumps(about | {key: found}))
+    message = f"{checkpoint}: trained on the {key} {about[key]}, but {other} holds {found}; give"
+    with pytest.raises(UserError, match=re.escape(message)):
+        infer(checkpoint, other, tmp_path / "maps", settings_of("infer"), CPU)
+    with pytest.raises(UserError, match=re.escape(message)):
+        trace(checkpoint, other, None, tmp_path / "trace.safetensors", CPU)
+    assert not (tmp_path / "maps").exists()
+    unknown = run_names(Run("unknown", "unknown"))  # an authors' file that was converted without names
+    settings = settings_of()
+    network = new_network(TrainingSettings.model_validate(settings), 3)
+    save_checkpoint(tmp_path / "model.safetensors", network, unknown, settings)
+    infer(tmp_path / "model.safetensors", other, tmp_path / "maps", settings_of("infer"), CPU)
 
 
 def test_maps_of_another_variant_carry_its_name(trained):

@@ -9,6 +9,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from tiny_training import CPU, RUN, TRAIN, make_packed, settings_of
 
+import tfcore.files
 import tfcore.train
 from tfcore.config import HardwareSettings, TrainingSettings
 from tfcore.errors import UserError
@@ -209,6 +210,27 @@ def test_faults_become_one_line(folders, monkeypatch, fault, message):
     with pytest.raises(UserError, match=message) as error:
         run_training(folders, train={"epochs": 1})
     assert "\n" not in str(error.value) and "toy/disc" in str(error.value)
+
+
+def test_a_disk_that_fills_up_leaves_the_last_good_state_and_no_part_of_a_file(folders, monkeypatch):
+    whole = run_training(folders, "whole")
+    sync, calls = os.fsync, iter(range(100))
+
+    def full(descriptor):
+        if next(calls) == 6:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        sync(descriptor)
+
+    hardware = CPU.model_copy(update={"save_minutes": 1e-9})
+    with monkeypatch.context() as patch:
+        patch.setattr(tfcore.files.os, "fsync", full)
+        with pytest.raises(UserError, match=r"^training toy/disc/full/seed0: the disk is full; free some space and"):
+            run_training(folders, "cut", hardware=hardware)
+    left = sorted(path.name for path in (folders[2] / "work-cut").iterdir() if "state" in path.name)
+    assert left and all(name.startswith("state-") for name in left) and not (folders[2] / "cut").exists()
+    cut = run_training(folders, "cut")
+    assert read_json(cut / "run.json")["resumed_after_step"] > 0
+    assert (cut / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
 
 
 def test_an_output_folder_below_a_file_is_one_line(folders):
