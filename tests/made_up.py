@@ -8,6 +8,7 @@ import pandas as pd
 from safetensors.numpy import save_file
 
 from tfcore.config import Settings, load_settings
+from tfcore.report.gather import averages
 from tfcore.report.measured import COLUMNS
 from tfcore.runs import Run, packed_folder, shared_variant
 
@@ -28,7 +29,10 @@ def write_results(root: Path, settings: Settings, pictures: int = 2, images: boo
     runs = [(name, category) for name in settings.run.datasets for category in settings.datasets[name].categories]
     rows = [row for name, category in runs for row in metric_rows(name, category, settings, rng)]
     (root / "results").mkdir(parents=True, exist_ok=True)
-    pd.DataFrame(rows, columns=COLUMNS).to_csv(root / "results" / "metrics.csv", index=False)
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    categories = {name: settings.datasets[name].categories for name in settings.run.datasets}
+    table = pd.concat([table, averages(table, categories, 0.95, 100)], ignore_index=True)
+    table.to_csv(root / "results" / "metrics.csv", index=False)
     for dataset, category in runs[:pictures]:
         run = Run(dataset, category, shared_variant(settings, "train", settings.tables.baseline))
         write_maps(root / run.maps, run, rng)

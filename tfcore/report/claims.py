@@ -163,7 +163,7 @@ def _coloured_cells(evidence: Evidence) -> list[Part]:
             known = [value for value in lacking if value is not None]
             held = len(lacking) == 3 and all(value > max(copied) for value in known)
             missing = held and len(known) < len(lacking)
-            text = f"{name} {metric}: {len(known)} of {len(lacking)} known"
+            text = f"{name} {metric[:4]}{len(known)} of {len(lacking)} cells known"
             parts.append(Part(text, None if missing else held, unknown=missing))
     return parts
 

@@ -55,7 +55,7 @@ def gathered(
     expected = categories or {
         str(name): sorted(group["category"].unique()) for name, group in rows.groupby("dataset", sort=False)
     }
-    return pd.concat([rows, _averages(rows, expected, confidence, resamples)], ignore_index=True)
+    return pd.concat([rows, averages(rows, expected, confidence, resamples)], ignore_index=True)
 
 
 def gathered_for(settings: Settings, files: Sequence[Path | str]) -> pd.DataFrame:
@@ -99,11 +99,11 @@ def _refuse_duplicates(rows: pd.DataFrame) -> None:
         raise UserError(f"two score files hold {first['run_id']}, {first['point']}, {first['metric']}: remove one")
 
 
-def _averages(
+def averages(
     rows: pd.DataFrame, expected: Mapping[str, Sequence[str]], confidence: float, resamples: int
 ) -> pd.DataFrame:
     """Return rows of means over the categories of each dataset, and over the datasets' means, with intervals."""
-    averages: list[dict[str, Any]] = []
+    found: list[dict[str, Any]] = []
     for key, group in rows.groupby(KEY, sort=False):
         ids = dict(zip(KEY, key, strict=True)) | {"run_id": "", "category": AVERAGE}
         ids |= {column: _common(group[column]) for column in ("commit", "device")}
@@ -117,8 +117,8 @@ def _averages(
             means.append((AVERAGE, list(complete.values())))
         for dataset, groups in means:
             low, high = mean_interval(groups, confidence, resamples)
-            averages.append(ids | {"dataset": dataset, "value": _mean_of_means(groups), "low": low, "high": high})
-    return pd.DataFrame(averages, columns=list(COLUMNS))
+            found.append(ids | {"dataset": dataset, "value": _mean_of_means(groups), "low": low, "high": high})
+    return pd.DataFrame(found, columns=list(COLUMNS))
 
 
 def _values_of(group: pd.DataFrame, dataset: str, names: Sequence[str]) -> list[float] | None:

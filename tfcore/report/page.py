@@ -14,6 +14,7 @@ from tfcore.files import write_text
 from tfcore.published.numbers import paper, paper_names, release
 from tfcore.report.ablations import ablation_rows, change, published_change, source_of
 from tfcore.report.categories import dataset_table
+from tfcore.report.cells import difference
 from tfcore.report.charts import Bar, Line, difference_chart, line_chart, sparkline, strip
 from tfcore.report.claims import claims_table
 from tfcore.report.examples import Gallery, gallery, maps_file, weight
@@ -100,7 +101,8 @@ def _headline(measured: Measured) -> list[dict[str, Any]]:
                 other = _average(measured, dataset, metric, Source(variant)).value
                 others += [(variant.replace("_", " "), other)] if other is not None else []
             drawn = strip(cell.value, cell.low, cell.high, others) if cell.value is not None else Markup("")
-            numbers.append({"title": title, "cell": cell, "others": others, "strip": drawn})
+            judged = [(name, value, difference(cell, Cell(value)).inside) for name, value in others]
+            numbers.append({"title": title, "cell": cell, "others": judged, "strip": drawn})
         title = "Average" if dataset == AVERAGE else settings.datasets[dataset].title
         count = 0 if dataset == AVERAGE else len(measured.categories(dataset))
         cards.append({"title": title, "categories": count, "numbers": numbers})

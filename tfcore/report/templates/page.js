@@ -49,6 +49,7 @@ function sortBy(table, column, header) {
 function quantile(sorted, share) { return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))]; }
 
 function colour(table, difference) {
+  if (table.dataset.colour === "none") return;
   const cells = all("td[data-v]", table);
   const signed = cells.filter((cell) => difference || cell.classList.contains("signed"));
   const plain = cells.filter((cell) => !signed.includes(cell));
@@ -109,6 +110,7 @@ for (const block of all(".block")) {
   const table = block.querySelector("table");
   table.originalRows = [...table.tBodies[0].rows];
   table.classList.add("by-rules");
+  table.style.setProperty("--first", `${table.tBodies[0].rows[0]?.cells[0].offsetWidth ?? 0}px`);
   all("thead th[aria-sort]", table).forEach((header, column) => {
     const numeric = table.originalRows.some((row) => row.cells[column]?.classList.contains("n"));
     header.classList.toggle("n", numeric);
