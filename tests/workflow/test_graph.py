@@ -100,11 +100,13 @@ def test_params_that_are_no_yaml_give_one_line(checkout, tmp_path):
     assert "Traceback" not in done.stderr
 
 
-def test_released_checkpoints_are_planned_where_their_files_are(tmp_path):
+@pytest.mark.parametrize("protocol", ["paper", "release"])  # with the latter, `full` has the release's settings
+def test_released_checkpoints_are_planned_where_their_files_are(tmp_path, protocol):
     (tmp_path / "files").mkdir()
     (tmp_path / "files/capsules_model.pkl").touch()
     chosen = f"run={{release: {tmp_path / 'files'}}}"
-    done = snakemake("--dry-run", "--directory", tmp_path, "--config", chosen, "--", "release_tables")
+    settings = ("--config", chosen, f"protocol={protocol}")
+    done = snakemake("--dry-run", "--directory", tmp_path, *settings, "--", "release_tables")
     counts = job_counts(done.stdout + done.stderr)
     assert counts["convert_release"] == counts["infer_maps"] == counts["score_maps"] == 1
     assert "train_model" not in counts

@@ -62,7 +62,8 @@ def checked_settings():
         section["local"] = located(section["local"])
     if settings.run.release is not None:  # a variant that is only scored, by release_tables
         values["run"] |= {"release": located(settings.run.release), "variants": settings.selected_variants}
-        values["variants"]["release"] = {"protocol": "release"}
+        # Never trained here. The epochs keep it apart from the variants that are: equal settings share a result.
+        values["variants"]["release"] = {"protocol": "release", "train.epochs": 0}
     return Settings.model_validate(values)
 
 

@@ -38,10 +38,14 @@ rule convert_release:
         "logs/convert_release/{dataset}/{category}.log",
     benchmark:
         "logs/benchmarks/convert_release/{dataset}/{category}.tsv"
+    params:
+        steps=SETTINGS.diffusion.steps,
+        size=SETTINGS.data.resize,
     shell:
         r"""
         python -m tfcore convert-release {input:q} --out "$(dirname {output.model:q})" \
-            --dataset {wildcards.dataset:q} --category {wildcards.category:q} >{log:q} 2>&1
+            --dataset {wildcards.dataset:q} --category {wildcards.category:q} \
+            --steps {params.steps} --size {params.size} >{log:q} 2>&1
         """
 
 
