@@ -8,6 +8,8 @@ SWEEP_SETTINGS = TABLE_SETTINGS | {"shown": STAGES["score"][BASELINE]["score"]} 
 localrules:
     figures,
     galleries,
+    anomaly_gallery,
+    foreground_gallery,
 
 
 def of_dataset(pattern):
@@ -267,11 +269,23 @@ rule draw_gallery:
         """
 
 
-rule galleries:
-    """What the network is trained on: synthetic anomalies and foregrounds of every category."""
+rule anomaly_gallery:
+    """A contact sheet of 32 synthetic anomalies of every category."""
     input:
         per_category("results/figures/anomalies/{dataset}_{category}.png"),
+
+
+rule foreground_gallery:
+    """A contact sheet of the foregrounds in 16 images of every category."""
+    input:
         per_category("results/figures/foregrounds/{dataset}_{category}.png"),
+
+
+rule galleries:
+    """What the network is trained on: both contact sheets of every category."""
+    input:
+        rules.anomaly_gallery.input,
+        rules.foreground_gallery.input,
 
 
 rule figures:
