@@ -1,4 +1,5 @@
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -162,6 +163,20 @@ def test_loss_figure_and_its_data(settings, tmp_path):
     assert written(tmp_path / "losses")
     assert "not trained yet" in (tmp_path / "losses.svg").read_text()
     assert list(pd.read_csv(tmp_path / "losses.csv")["total"]) == [1.6, 0.8]
+
+
+def test_a_log_of_one_row_is_seen_and_no_words_overlap(settings, tmp_path):
+    for category in settings.datasets["demo_visa"].categories:
+        log = Run("demo_visa", category).checkpoint.with_name("log.csv")
+        log.parent.mkdir(parents=True)
+        log.write_text("step,epoch,total,normal,mask,anomaly,consistency\n1,1,1.6,1,0.5,0.1,0.01\n")
+    loss_figure("demo_visa", settings, tmp_path / "losses")
+    svg = (tmp_path / "losses.svg").read_text()
+    assert svg.count("<use ") > 5  # points
+    (epoch,), (legend,) = (
+        [float(y) for y in re.findall(rf' y="([\d.]+)"[^>]*>{word}<', svg)] for word in ("epoch", "consistency")
+    )
+    assert abs(epoch - legend) > 10
 
 
 def test_reverse_process(tmp_path):

@@ -7,7 +7,7 @@ from tfcore.report.table import MARKS, UNKNOWN, Cell
 PAPER_DATASETS = ("VisA", "MVTec AD")
 
 _MARK_NOTES = {
-    UNKNOWN: "? the paper's cell is not known here; whoever has it can write it into tfcore/published/paper_tables.csv.",
+    UNKNOWN: "? the paper's cell is not known; whoever has it may write it into tfcore/published/paper_tables.csv.",
     "†": "† derived from other published numbers.",
     "‡": "‡ from another source than the paper.",
 }

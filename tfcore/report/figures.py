@@ -70,13 +70,12 @@ def _sweep_axes(axes: Axes, data: pd.DataFrame, kind: str) -> None:
     for index, (dataset, curve) in enumerate(data.groupby("dataset", sort=False)):
         look = line_look(index)
         count, total = int(curve["categories"].iloc[0]), int(curve["of"].iloc[0])
-        label = f"{dataset}" if count == total else f"{dataset} ({count}/{total} categories)"
-        axes.plot(curve[kind], curve["value"], label=label, **look)
         points, values = curve[kind].to_numpy(), curve["value"].to_numpy()
         best = (float(points[values.argmax()]), float(values.max()))
+        name = f"{dataset}" if count == total else f"{dataset} ({count}/{total} categories)"
+        axes.plot(curve[kind], curve["value"], label=f"{name}: best at {best[0]:g}", **look)
         axes.plot(*best, "o", markersize=10, markerfacecolor="none", color=look["color"])
-        axes.annotate(f"{best[0]:g}", best, (0, 8), textcoords="offset points", ha="center", fontsize=8)
-    axes.margins(y=0.15)
+    axes.margins(y=0.25)
     axes.legend(loc="best", fontsize=8)
 
 
@@ -91,7 +90,7 @@ def loss_figure(dataset: str, settings: Settings, out: Path) -> None:
     use_style()
     columns = min(len(entry.categories), 5)
     rows = -(-len(entry.categories) // columns)
-    figure = Figure(figsize=(1.8 * columns + 0.8, 1.6 * rows + 0.5))
+    figure = Figure(figsize=(1.8 * columns + 0.8, 1.6 * rows + 0.8))
     panels: list[Axes] = list(figure.subplots(rows, columns, squeeze=False).flat)
     logs = {str(frame["category"].iloc[0]): frame for frame in frames if len(frame)}
     for axes, category in zip(panels, entry.categories, strict=False):
@@ -100,7 +99,7 @@ def loss_figure(dataset: str, settings: Settings, out: Path) -> None:
         axes.set_axis_off()
     handles, labels = next((each for axes in panels if (each := axes.get_legend_handles_labels())[0]), ([], []))
     figure.supxlabel("epoch", fontsize=8)
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(TERMS), fontsize=8)
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(TERMS) if columns > 2 else 2, fontsize=8)
     save(figure, out)
     columns_out = ["category", "step", "epoch", *TERMS]
     write_data(pd.concat(frames)[columns_out] if frames else pd.DataFrame(columns=columns_out), out)
@@ -116,7 +115,9 @@ def _loss_axes(axes: Axes, category: str, log: pd.DataFrame | None) -> None:
         values = log[term].to_numpy(dtype=float)
         if np.any(values > 0):  # a loss with weight 0 is not computed
             width = 1.4 if term == "total" else 0.9
-            axes.plot(log["epoch"], np.where(values > 0, values, np.nan), label=term, color=colour, linewidth=width)
+            marker = "o" if len(values) == 1 else None  # one row draws no line
+            shown = np.where(values > 0, values, np.nan)
+            axes.plot(log["epoch"], shown, label=term, color=colour, linewidth=width, marker=marker)
     axes.set_yscale("log")
 
 

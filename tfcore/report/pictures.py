@@ -25,6 +25,7 @@ from tfcore.report.style import MAP_COLOURS, same_scale, save, use_style
 
 Panel = NDArray[Any]  # (H, W, 3) uint8 image, or (H, W) map
 TRACE_COLUMNS = 8
+TITLES = {"truth": "ground truth", "map": "anomaly map"}
 
 
 def reverse_figure(trace: Path, out: Path) -> None:
@@ -99,9 +100,9 @@ def _tiles(dataset: str, settings: Settings, choose: Callable[[Samples], list[Ti
 
 
 def _sheet(tiles: Sequence[Tile], columns: Sequence[str], out: Path) -> None:
-    """Draw the tiles one below the other, in two blocks if there are many; the data say file, score and rank."""
+    """Draw the tiles one below the other, in blocks if there are many; the data say file, score and rank."""
     use_style()
-    blocks = 2 if len(tiles) > 6 else 1
+    blocks = 1 if len(tiles) <= 6 else 2 if len(tiles) <= 24 else 3
     rows = max(-(-len(tiles) // blocks), 1)
     width = len(columns) * blocks
     figure = Figure(figsize=(1.15 * width + 0.9 * blocks, 1.2 * rows + 0.4))
@@ -116,14 +117,14 @@ def _sheet(tiles: Sequence[Tile], columns: Sequence[str], out: Path) -> None:
             axes.set_axis_on()
             _draw(axes, _panel(tile, name), scale, tile.final if name == "overlay" else None)
             if row == 0:
-                axes.set_title(name, fontsize=8)
+                axes.set_title(TITLES.get(name, name), fontsize=8)
         label = f"{tile.run.category}\n{tile.defect}\nscore {tile.score:.3f}"
         grid[row, first].set_ylabel(label, fontsize=7, rotation=0, ha="right", va="center")
     if tiles:
         colours = ScalarMappable(scale, MAP_COLOURS)
-        figure.colorbar(colours, ax=grid, location="bottom", shrink=0.4, aspect=40, pad=0.01).ax.tick_params(
-            labelsize=7
-        )
+        bar = figure.colorbar(colours, ax=grid, location="bottom", shrink=0.4, aspect=40, pad=0.01)
+        bar.ax.tick_params(labelsize=7)
+        bar.set_label("anomaly map", fontsize=7)
     else:
         grid[0, 0].text(0, 0.5, "no maps yet", color="#666666")
     save(figure, out)
