@@ -1,9 +1,6 @@
-"""Compare packing with bare Pillow decoding of the same files, per core, in one run.
+"""Packing against bare Pillow decoding of the same files, per core, in one run."""
 
-Usage: python benchmarks/pack.py [--images 300] [--width 1500] [--height 1000] [--folder FOLDER]
-"""
-
-import argparse
+import statistics
 import tempfile
 import time
 from collections.abc import Callable
@@ -12,41 +9,56 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from skimage.draw import ellipse
 
+from benchmarks.measure import Row, report
 from tfcore.config import DatasetSettings
 from tfcore.data.check import check_data
 from tfcore.data.pack import pack
 
+KINDS = {"surface": ["thing"], "object": []}  # `textures` of the dataset: a surface needs no foreground
 
-def main() -> None:
-    """Print images per second of both, in alternation, and their ratio."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--images", type=int, default=300, help="images to make; with few, fixed costs show")
-    parser.add_argument("--width", type=int, default=1500)
-    parser.add_argument("--height", type=int, default=1000)
-    parser.add_argument("--suffix", choices=[".jpg", ".png"], default=".jpg")
-    parser.add_argument("--workers", type=int, default=1, help="threads, for both sides")
-    parser.add_argument("--rounds", type=int, default=3)
-    options = parser.parse_args()
+
+def run(out: Path | None, repeats: int, images: int, width: int, height: int, suffix: str, workers: int) -> list[Row]:
+    """Make a category, pack it as a surface and as an object, and decode it, in turn; print rates and ratios.
+
+    Rates are images per second of processor time, which other programs on the machine disturb less.
+    """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        files = make_category(folder / "raw" / "thing", options.images, (options.height, options.width), options.suffix)
-        settings = DatasetSettings(title="Benchmark", layout="mvtec", categories=["thing"], textures=["thing"])
-        manifest = folder / "thing.csv"
-        check_data("benchmark", folder / "raw", settings, {"thing": manifest})
-        arguments = ("benchmark", "thing", folder / "raw", settings, {"resize": 256}, manifest, folder / "packed")
-        pack(*arguments, workers=options.workers)  # imports torch, fills the disk cache
-        ratios = []
-        for _ in range(options.rounds):
-            bare = rate(lambda: decode_all(files, options.workers), len(files))
-            packed = rate(lambda: pack(*arguments, workers=options.workers), len(files))
-            ratios.append(packed / bare)
-            print(f"bare decoding {bare:.1f} images/s, pack {packed:.1f} images/s, ratio {ratios[-1]:.2f}")
-    print(f"median ratio {np.median(ratios):.2f}, {options.workers} thread(s), {options.width}x{options.height}")
+        files = make_category(folder / "raw" / "thing", images, (height, width), suffix)
+        ways = {kind: packing(folder, textures, workers) for kind, textures in KINDS.items()}
+        for way in ways.values():
+            way()  # imports torch, fills the disk cache
+        rates: dict[str, list[float]] = {kind: [] for kind in ("decoding", *ways)}
+        for _ in range(repeats):
+            rates["decoding"].append(rate(lambda: decode_all(files, workers), images))
+            for kind, way in ways.items():
+                rates[kind].append(rate(way, images))
+    rows: list[Row] = [
+        {
+            "what": kind,
+            "decoding_images_per_s": statistics.median(rates["decoding"]),
+            "pack_images_per_s": statistics.median(rates[kind]),
+            "ratio": statistics.median(a / b for a, b in zip(rates[kind], rates["decoding"], strict=True)),
+        }
+        for kind in ways
+    ]
+    report(rows, {"images": images, "size": f"{width}x{height}", "format": suffix, "threads": workers}, out)
+    return rows
+
+
+def packing(folder: Path, textures: list[str], workers: int) -> Callable[[], None]:
+    """Return the function that packs the category in ``folder``."""
+    settings = DatasetSettings(title="Benchmark", layout="mvtec", categories=["thing"], textures=textures)
+    manifest = folder / "thing.csv"
+    check_data("benchmark", folder / "raw", settings, {"thing": manifest})
+    arguments = ("benchmark", "thing", folder / "raw", settings, {"resize": 256}, manifest, folder / "packed")
+    return lambda: pack(*arguments, workers=workers)
 
 
 def make_category(folder: Path, count: int, shape: tuple[int, int], suffix: str) -> list[Path]:
-    """Write photographs-like images (smooth shapes and noise) in MVTec AD's layout; half of ten are test images."""
+    """Write objects with smooth shapes and noise on a plain ground, in MVTec AD's layout; all but four for training."""
     rng = np.random.default_rng(0)
     small = rng.integers(0, 255, (12, 18, 3), dtype=np.uint8)
     smooth = np.asarray(Image.fromarray(small).resize(shape[::-1], Image.Resampling.BICUBIC), np.int16)
@@ -55,7 +67,10 @@ def make_category(folder: Path, count: int, shape: tuple[int, int], suffix: str)
         part = ("train/good", "test/good", "test/bad")[0 if number >= 4 else 1 + number % 2]
         path = folder / part / f"{number:04d}{suffix}"
         path.parent.mkdir(parents=True, exist_ok=True)
-        image = np.roll(smooth, 31 * number, 1) + rng.normal(0, 6, (*shape, 1)).astype(np.int16)
+        image = np.full((*shape, 3), 215, np.int16)
+        inside = ellipse(shape[0] / 2, shape[1] * (0.45 + 0.1 * rng.random()), 0.35 * shape[0], 0.35 * shape[1])
+        image[inside] = np.roll(smooth, 31 * number, 1)[inside]
+        image += rng.normal(0, 6, (*shape, 1)).astype(np.int16)
         Image.fromarray(np.clip(image, 0, 255).astype(np.uint8)).save(path, quality=92)
         if part == "test/bad":
             mask = folder / "ground_truth" / "bad" / f"{number:04d}_mask.png"
@@ -68,15 +83,11 @@ def make_category(folder: Path, count: int, shape: tuple[int, int], suffix: str)
 def decode_all(files: list[Path], workers: int) -> None:
     """Decode every file with Pillow into an array, and nothing more."""
     with ThreadPoolExecutor(workers) as pool:
-        list(pool.map(lambda path: np.asarray(Image.open(path).convert("RGB")).shape, files))
+        list(pool.map(lambda path: np.asarray(Image.open(path)).shape, files))
 
 
 def rate(work: Callable[[], None], count: int) -> float:
-    """Return items per second of processor time, which other programs on the machine disturb less."""
+    """Return items per second of processor time."""
     start = time.process_time()
     work()
     return count / (time.process_time() - start)
-
-
-if __name__ == "__main__":
-    main()

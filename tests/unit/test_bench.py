@@ -9,7 +9,7 @@ import torch
 from tfcore.config import load_settings
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # the benchmarks are no part of the package
-from benchmarks import speed
+from benchmarks import pack, speed
 from benchmarks.measure import PeakMemory, compare
 
 ROOT = Path(__file__).parents[2]
@@ -28,6 +28,20 @@ def rows_of(path):
 def test_the_ratio_is_plain_over_fast(capsys):
     row = compare("sleep", lambda: time.sleep(0.04), lambda: time.sleep(0.01), 2, 3, torch.device("cpu"))
     assert row["ratio"] == pytest.approx(4, rel=0.3) and row["plain_images_per_s"] == pytest.approx(50, rel=0.2)
+
+
+def test_on_a_busy_machine_the_time_of_the_cores_is_compared():
+    def compute(times):
+        def work():
+            end = time.process_time() + 0.02 * times
+            while time.process_time() < end:
+                pass
+            time.sleep(0.06 / times)  # as other work would make it wait
+
+        return work
+
+    row = compare("loop", compute(3), compute(1), 1, 3, torch.device("cpu"))
+    assert row["cores_ratio"] == pytest.approx(3, rel=0.2)
 
 
 def test_peak_memory_sees_what_is_freed_again():
@@ -59,3 +73,13 @@ def test_inference_is_measured_both_ways(settings, tmp_path, capsys):
 def test_anomalies_are_measured_both_ways(settings, tmp_path):
     speed.run_anomalies(settings, tmp_path / "anomalies.csv", 1, size=32, batch=2)
     assert set(rows_of(tmp_path / "anomalies.csv")) == {"batch with anomalies", "Perlin noise"}
+
+
+def test_packing_is_measured_against_decoding(tmp_path):
+    pack.run(tmp_path / "pack.csv", 1, images=6, width=48, height=32, suffix=".png", workers=1)
+    rows = rows_of(tmp_path / "pack.csv")
+    assert set(rows) == {"surface", "object"}
+    ratio, packed, decoded = (
+        float(rows["object"][key]) for key in ("ratio", "pack_images_per_s", "decoding_images_per_s")
+    )
+    assert ratio == pytest.approx(packed / decoded)

@@ -1,8 +1,11 @@
 import numpy as np
 import pytest
+from skimage import color
 from skimage.draw import disk, ellipse
+from skimage.morphology import closing
+from skimage.morphology import disk as disk_element
 
-from tfcore.anomalies.foreground import foreground_mask, largest_components
+from tfcore.anomalies.foreground import close, foreground_mask, lab, largest_components
 
 SIDE = 128
 
@@ -71,6 +74,46 @@ def test_largest_component_stays_however_small():
     mask[3, 3:6] = True
     assert np.array_equal(largest_components(mask), mask)
     assert not largest_components(np.zeros((SIDE, SIDE), bool)).any()
+
+
+@pytest.mark.parametrize(("height", "width"), [(64, 64), (250, 333), (512, 512), (7, 300)])
+def test_any_size_gives_a_mask_of_that_size(height, width):
+    image = np.full((height, width, 3), 225, np.uint8)
+    truth = np.zeros((height, width), np.uint8)
+    truth[ellipse(height / 2, width / 2, height / 4, width / 4)] = 1
+    image[truth > 0] = (60, 80, 90)
+    mask = foreground_mask(image)
+    assert mask.shape == (height, width)
+    assert overlap(mask, truth) > (0.93 if height > 7 else 0.5)
+
+
+def test_an_object_that_leaves_the_image_is_not_eaten_at_the_border():
+    image = np.full((SIDE, SIDE, 3), 225, np.uint8)
+    image[40:90, 60:] = (60, 80, 90)
+    mask = foreground_mask(image)
+    assert mask[45:85, 65:].all()
+    assert not mask[:30].any()
+
+
+def test_colours_are_those_of_cielab():
+    image = np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8)
+    expected = color.rgb2lab(image).transpose(2, 0, 1) + np.array([16, 0, 0])[:, None, None]
+    assert np.abs(lab(image) - expected).max() < 0.1
+
+
+@pytest.mark.parametrize("radius", [1, 2, 3, 5])
+def test_closing_is_that_of_a_disc_but_for_its_corners(radius):
+    mask = np.zeros((90, 90), bool)
+    for y, x in np.random.default_rng(radius).integers(15, 75, (12, 2)):
+        mask[disk((y, x), 6)] = True
+    closed = close(mask, radius)
+    assert (closed >= mask).all()
+    assert overlap(closed, closing(mask, disk_element(radius))) > 0.95
+    gap = np.zeros((40, 40), bool)
+    gap[10:30, 5:15] = gap[10:30, 15 + 2 * radius : 35] = True
+    assert close(gap, radius)[15:25, 5:35].all()
+    gap[:, 15 : 17 + 2 * radius] = False
+    assert not close(gap, radius)[20, 16 + radius]
 
 
 def test_only_rgb_is_taken():

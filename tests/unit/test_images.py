@@ -12,6 +12,7 @@ from tfcore.data.images import (
     resize_mask_antialiased,
     resize_mask_nearest,
 )
+from tfcore.data.view import pixels_of
 from tfcore.errors import UserError
 
 GREY = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
@@ -132,6 +133,39 @@ def test_the_antialiased_rule_has_a_threshold_of_half_a_level():
     mask = np.zeros((512, 512), bool)
     mask[0, 511] = True  # weighs 1/256² of 255 or so: below 0.5
     assert resize_mask_antialiased(mask, 2).sum() == 0
+
+
+@pytest.mark.parametrize("case", range(40))
+def test_the_antialiased_rule_looks_at_a_part_and_gives_the_whole(case):
+    rng = np.random.default_rng(case)
+    height, width, size = (int(rng.integers(low, high)) for low, high in ((5, 200), (5, 200), (2, 120)))
+    mask = np.zeros((height, width), bool)
+    for _ in range(case % 4):
+        y, x = rng.integers(height), rng.integers(width)
+        mask[y : y + rng.integers(1, 1 + height // 3), x : x + rng.integers(1, 1 + width // 3)] = True
+    whole = Image.fromarray(np.where(mask, np.float32(255), np.float32(0)))
+    expected = np.asarray(whole.resize((size, size), Image.Resampling.BILINEAR)) > 0.5
+    assert np.array_equal(resize_mask_antialiased(mask, size), expected)
+
+
+def test_pixels_are_seen_without_copying_and_copied_where_that_is_impossible(monkeypatch):
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (97, 141, 3), np.uint8))
+    with pixels_of(image) as pixels:
+        assert pixels.shape == (97, 141, 4)
+        assert np.array_equal(pixels[..., :3], np.asarray(image))
+        image.putpixel((5, 3), (1, 2, 3))
+        assert pixels[3, 5, :3].tolist() == [1, 2, 3]
+    seen = resize_image(image, 32)
+
+    def in_several_blocks(*_):
+        raise ValueError("the image is in multiple blocks")
+
+    monkeypatch.setattr(Image.Image, "__arrow_c_array__", in_several_blocks)
+    with pixels_of(image) as pixels:
+        assert pixels.shape == (97, 141, 3)
+    assert np.array_equal(resize_image(image, 32), seen)
+    with pytest.raises(ValueError, match="expected an RGB image, found L"):
+        resize_image(Image.fromarray(GREY), 8)
 
 
 def test_centre_crop():

@@ -77,6 +77,20 @@ def graph_command(repeats: Repeats = 3, out: Out = None) -> None:
     benchmark("graph").run(out, repeats)
 
 
+@bench.command("pack")
+def pack_command(
+    images: Annotated[int, typer.Option(min=5, help="Images to make; with few of them, fixed costs show.")] = 300,
+    width: Annotated[int, typer.Option(min=16, help="Width of the pictures on disk in pixels.")] = 1500,
+    height: Annotated[int, typer.Option(min=16, help="Height of the pictures on disk in pixels.")] = 1000,
+    suffix: Annotated[str, typer.Option(help="Format of the pictures on disk: .jpg or .png.")] = ".jpg",
+    workers: Annotated[int, typer.Option(min=1, help="Threads, for both sides.")] = 1,
+    repeats: Repeats = 3,
+    out: Out = None,
+) -> None:
+    """Packing: bare Pillow decoding of the same files, against packing them as a surface and as an object."""
+    benchmark("pack").run(out, repeats, images, width, height, suffix, workers)
+
+
 def benchmark(name: str) -> ModuleType:
     """Import a benchmark of the checkout, which is no part of the installed package."""
     root = Path(__file__).resolve().parents[2]
