@@ -140,6 +140,7 @@ def check_tfcore(words: list[str], whole: bool) -> None:
 
 
 def check_snakemake(words: list[str], rules: set[str]) -> None:
+    """Parse with Snakemake's own parser and find the rules; tests/workflow runs the targets for real."""
     from snakemake.cli import get_argument_parser
 
     parser = get_argument_parser()
@@ -155,6 +156,7 @@ def check_snakemake(words: list[str], rules: set[str]) -> None:
 
 
 def check_dvc(words: list[str]) -> None:
+    """Parse with dvc's own parser; tests/workflow/test_versions.py runs repro, push, pull and more for real."""
     from dvc.cli.parser import get_main_parser
 
     get_main_parser().parse_args(words)

@@ -10,6 +10,7 @@ from fabricated import DEMO, ROOT, paper_settings, write_metrics
 from tfcore.errors import UserError
 from tfcore.report.ablations import Ablation, _largest, change, published_change
 from tfcore.report.cells import difference
+from tfcore.report.claims import write_claims
 from tfcore.report.gather import gather, gathered_for
 from tfcore.report.measured import Measured, Source, read_metrics
 from tfcore.report.needs import score_files, shown_settings
@@ -412,10 +413,12 @@ def test_there_is_no_table_10(metrics, settings):
 # Writers
 
 
-@pytest.fixture
-def all_files(tmp_path, settings):
-    file = write_metrics(tmp_path / "metrics.csv", settings, ("full", "no_normal_loss"), skip=("pcb4",))
-    return write_tables(file, settings, tmp_path / "tables")
+@pytest.fixture(scope="module")
+def all_files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tables")
+    file = write_metrics(folder / "metrics.csv", paper_settings(), ("full", "no_normal_loss"), skip=("pcb4",))
+    tables = write_tables(file, paper_settings(), folder)
+    return [*tables, *write_claims(file, paper_settings(), folder)]
 
 
 def test_csv_has_numbers_only_and_as_many_rows(tmp_path, metrics, settings):
@@ -444,7 +447,7 @@ def test_latex_is_well_formed(all_files):
     for file in (each for each in all_files if each.suffix == ".tex"):
         text = file.read_text(encoding="utf-8")
         body = text.split(r"\begin{tabular}")[1].split(r"\end{tabular}")[0]
-        columns = len(re.match(r"\{((?:p\{[^}]*\}|[lr])+)\}", body)[1].replace("p{0.45\\linewidth}", "l"))
+        columns = len(re.match(r"\{((?:p\{[^}]*\}|[lr])+)\}", body)[1].replace("p{0.7\\linewidth}", "l"))
         lines = [line for line in body.splitlines() if line.endswith(r"\\") and "multicolumn" not in line]
         assert {len(re.findall(r"(?<!\\)&", line)) for line in lines} == {columns - 1}
         for rule in ("toprule", "midrule", "bottomrule"):
@@ -467,6 +470,7 @@ def test_latex_compiles(all_files, tmp_path):
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "all.tex"]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert result.returncode == 0, result.stdout[-2000:]
+    assert "Float too large" not in result.stdout
     assert (tmp_path / "all.pdf").stat().st_size > 10_000
 
 

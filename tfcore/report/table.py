@@ -152,7 +152,7 @@ def _latex_align(table: Table, column: int) -> str:
     if not _is_text(table, column):
         return "r"
     longest = max((len(cell) for row in table.rows if isinstance(cell := row[column], str)), default=0)
-    return r"p{0.45\linewidth}" if longest > 60 else "l"
+    return r"p{0.7\linewidth}" if longest > 60 else "l"
 
 
 def _group_header(table: Table) -> list[str]:

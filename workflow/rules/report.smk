@@ -25,7 +25,7 @@ rule check_claims:
             "results/tables/claims.md",
             caption="../report/claims.rst",
             category="Tables",
-            labels={"table": "claims of the paper"},
+            labels={"table": "claims", "shows": "claims of the paper", "dataset": "all"},
         ),
     log:
         "logs/check_claims.log",

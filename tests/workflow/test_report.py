@@ -1,0 +1,22 @@
+"""Snakemake's own report of a finished benchmark: every table and figure, with caption and labels."""
+
+import json
+import re
+
+FIGURES = ("reconstructions", "failures", "examples", "losses")
+DATASETS = ("demo_mvtec", "demo_visa")
+
+
+def test_report_has_every_table_and_figure_with_caption_and_labels(repository):
+    repository.run("snakemake", "--report", "report.html")
+    page = (repository.folder / "report.html").read_text(encoding="utf-8")
+    captions = dict(re.findall(r'"(results/[^"]+)": \{"name".*?"caption": "((?:[^"\\]|\\.)*)"', page))
+    pictures = {f"results/figures/{name}_{dataset}.png" for name in FIGURES for dataset in DATASETS}
+    pictures |= {f"results/figures/{name}.png" for name in ("lambda_sweep", "kernel_sweep", "reverse_process")}
+    tables = {f"results/tables/table{number}.md" for number in range(1, 10)}
+    assert set(captions) == pictures | tables | {"results/tables/claims.md"}
+    assert all(captions.values())
+    assert "Demo, VisA layout" in captions["results/tables/table1.md"]
+    labels = [json.loads(found) for found in re.findall(r'"labels": (\{[^{}]*\})', page)]
+    assert {each["table"] for each in labels if "table" in each} == {"claims", *map(str, range(1, 10))}
+    assert {each["dataset"] for each in labels if each.get("figure") == "failures"} == set(DATASETS)
