@@ -1,17 +1,22 @@
+import json
 import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
-from tiny_training import CPU, RUN, make_packed, settings_of
+from tiny_training import CPU, RUN, TRAIN, make_packed, settings_of
 
 from tfcore.anomalies.compose import Batch, make_batch
 from tfcore.anomalies.perlin import perlin_noise
 from tfcore.config import TrainingSettings
 from tfcore.device import autocast
-from tfcore.files import order_header, sha256_of
-from tfcore.infer import Model, maps_of, to_input
+from tfcore.files import order_header, read_json, sha256_of
+from tfcore.infer import Model, infer, maps_of, to_input
+from tfcore.metrics.aupro import aupro
+from tfcore.metrics.auroc import image_auroc
+from tfcore.metrics.maps import final_maps, image_scores, read_maps
 from tfcore.model.checkpoint import save_checkpoint
 from tfcore.train import new_network, run_names, step_generator, train
 
@@ -98,6 +103,48 @@ def test_training_in_bfloat16_learns_the_same(tmp_path):
         totals[precision] = float((tmp_path / precision / "log.csv").read_text().splitlines()[-1].split(",")[6])
     assert totals["bfloat16"] == pytest.approx(totals["float32"], rel=0.03)
     assert totals["bfloat16"] != totals["float32"]
+
+
+@pytest.fixture(scope="module")
+def stained(tmp_path_factory):
+    """A packed category with 100 test images, half of them with a faint stain, and a network that was trained on it."""
+    base = tmp_path_factory.mktemp("stained")
+    packed, textures = make_packed(base)
+    rng = np.random.default_rng(1)
+    images = rng.integers(90, 110, (TRAIN + 100, 16, 16, 3), dtype=np.uint8)
+    masks = np.zeros((100, 16, 16), np.uint8)
+    for number in range(50, 100):
+        row, column = rng.integers(3, 10, 2)  # within the crop
+        masks[number, row : row + 3, column : column + 3] = 1
+        images[TRAIN + number][masks[number] == 1] += np.uint8(8 + 6 * (number % 10))
+    np.save(packed / "images.npy", images)
+    for rule in ("nearest", "antialiased"):
+        np.save(packed / f"masks_{rule}.npy", masks)
+    kinds = ["good"] * (TRAIN + 50) + ["stain"] * 50
+    index = {"file": range(len(images)), "split": ["train"] * TRAIN + ["test"] * 100}
+    pd.DataFrame(index | {"label": [int(k != "good") for k in kinds], "defect": kinds}).to_csv(
+        packed / "index.csv", index=False
+    )
+    about = read_json(packed / "pack.json") | {"counts": {"train": TRAIN, "good": 50, "anomalous": 50}}
+    (packed / "pack.json").write_text(json.dumps(about))
+    settings = settings_of(train={"epochs": 20, "learning_rate": 3e-3, "precision": "float32"})
+    train(RUN, settings, packed, textures, base / "model", base / "work", CPU)
+    return packed, base / "model/model.safetensors", base
+
+
+def test_scores_of_a_trained_network_hardly_move_in_bfloat16(stained):
+    packed, checkpoint, base = stained
+    found = {}
+    for precision in ("float32", "bfloat16"):
+        settings = settings_of("infer", infer={"precision": precision})
+        infer(checkpoint, packed, base / precision, settings, CPU)
+        maps = read_maps(base / precision / "maps.safetensors", "nearest")
+        final = final_maps(maps.disc, maps.recon, 0.95, 3)
+        found[precision] = np.array([image_auroc(image_scores(final), maps.labels), aupro(final, maps.masks)])
+        found[f"maps {precision}"] = final
+    assert found["float32"].min() > 0.6 and found["float32"][0] < 0.999  # learnt, with room to move
+    assert not np.array_equal(found["maps float32"], found["maps bfloat16"])
+    assert np.abs(found["float32"] - found["bfloat16"]).max() < 0.005
 
 
 def test_equal_tensors_and_metadata_give_equal_files(tmp_path):
