@@ -15,7 +15,13 @@ from slurm import kill, processes
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CLUSTER = Path(__file__).parent / "cluster"
-PROGRAMS = ("slurmctld", "slurmd", "munged", "sbatch", "squeue")
+PROGRAMS = ["slurmctld", "slurmd", "munged", "sbatch", "squeue"]
+PACKAGES = ["slurm-wlm", "munge"]
+SITE = ["tests/slurm/site.yaml"]
+if os.environ.get("ACCOUNTING") == "1":  # the same cluster with sacct and its database
+    PROGRAMS += ["slurmdbd", "mariadbd"]
+    PACKAGES += ["slurmdbd", "mariadb-server"]
+    SITE += ["tests/slurm/accounting.yaml"]
 
 # `snakemake` with one change: its plugin asks for the jobs' states ever more rarely, up to every three minutes.
 SNAKEMAKE = """
@@ -31,9 +37,9 @@ def installed():
 
 
 def install():
-    """Install SLURM and munge from the distribution (Debian, Ubuntu)."""
+    """Install what is missing from the distribution (Debian, Ubuntu)."""
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for command in (["apt-get", "update", "-q"], ["apt-get", "install", "-q", "-y", "slurm-wlm", "munge"]):
+    for command in (["apt-get", "update", "-q"], ["apt-get", "install", "-q", "-y", *PACKAGES]):
         subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
 
 
@@ -104,7 +110,7 @@ class Benchmark:
         """Write the overlay with the test's own settings."""
         self.settings.write_text(yaml.safe_dump(settings))
 
-    def snakemake(self, *arguments, profiles=("slurm", "tests/slurm/site.yaml")):
+    def snakemake(self, *arguments, profiles=("slurm", *SITE)):
         """Start Snakemake from the repository root, as a user would."""
         overlays = ["profiles/demo/params.yaml", "tests/slurm/micro.yaml", str(self.settings)]
         named = [word for profile in profiles for word in ("--profile", profile)]

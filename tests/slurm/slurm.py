@@ -60,7 +60,9 @@ def processes(state):
     for process in psutil.process_iter(["cmdline", "environ", "status"]):
         line = process.info["cmdline"] or [""]
         job = (process.info["environ"] or {}).get("SLURM_CLUSTER_NAME") == "transfusion-test"
-        daemon = Path(line[0]).name in ("slurmctld", "slurmd", "slurmstepd:") or str(state) in " ".join(line)
+        daemon = Path(line[0]).name in ("slurmctld", "slurmd", "slurmdbd", "slurmstepd:") or str(state) in " ".join(
+            line
+        )
         if (job or daemon) and is_living(process):
             found.append(process)
     return found

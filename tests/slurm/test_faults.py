@@ -123,8 +123,9 @@ def pending(job):
 def lose_node(cluster, node):
     """Let a node vanish: its daemon and everything of its jobs is killed without notice.
 
-    SLURM is told, as by a health check; it would notice by itself after minutes.
+    SLURM is told, as by a health check; it would notice by itself after minutes, and hold a job sent there meanwhile.
     """
+    command("scontrol", "update", f"NodeName={node}", "State=DRAIN", "Reason=failing")
     kill([psutil.Process(int((cluster / f"slurmd-{node}.pid").read_text()))])
     while victims := on_node(node):  # again, for what was started meanwhile
         kill(victims)
@@ -134,7 +135,9 @@ def lose_node(cluster, node):
 def find_node(node):
     """Let a lost node come back, and its jobs start again now: SLURM gives them a wait of two minutes."""
     subprocess.run(["/usr/sbin/slurmd", "-N", node], check=True)
-    wait_for(lambda: command("sinfo", "-h", "-n", node, "-o", "%t").split()[0] == "idle", 100, f"{node} back")
+    command("scontrol", "update", f"NodeName={node}", "State=RESUME")
+    back = {"idle", "mix", "alloc"}
+    wait_for(lambda: command("sinfo", "-h", "-n", node, "-o", "%t").split()[0] in back, 100, f"{node} back")
     wait_for(lambda: re.search(r"Agent queue size: +0", command("sdiag")), 100, "the last words to the lost jobs")
     for job in jobs():
         if job["state"] == "PENDING" and job["restarts"]:

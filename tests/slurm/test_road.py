@@ -1,13 +1,14 @@
 """The whole benchmark through `snakemake --profile slurm` on a real slurmctld."""
 
 import json
+import os
 import re
 import subprocess
 import sys
 
 import pytest
 
-from slurm import jobs, running
+from slurm import command, jobs, running
 
 pytestmark = [pytest.mark.slurm, pytest.mark.timeout(1800)]
 
@@ -30,6 +31,9 @@ def test_all_tables_through_the_slurm_profile(cluster, benchmark):
     grouped = [job for job in submitted if re.match("rule_(pack|score|draw)_", job["comment"])]
     assert 0 < len([job for job in grouped if "score" in job["comment"]]) <= 1
     assert len(submitted) < 20
+    if os.environ.get("ACCOUNTING") == "1":
+        accounted = command("sacct", "-n", "-X", "-P", "-o", "JobID,State,Account").split()
+        assert {f"{job['id']}|COMPLETED|tests" for job in submitted} <= set(accounted)
 
     record = json.loads(next(benchmark.folder.glob("results/checkpoints/*/*/full/seed0/run.json")).read_text())
     assert record["resumed_after_step"] == 0

@@ -1,5 +1,6 @@
 #!/bin/bash
-# Start a SLURM of three emulated nodes with fake GPUs on this host, as root. State: first argument.
+# Start a SLURM of three emulated nodes with fake GPUs on this host, as root. State: first argument. With an accounting
+# database if ACCOUNTING=1.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 state=${1:?usage: start.sh STATE_FOLDER}
@@ -21,9 +22,10 @@ for file in slurm.conf gres.conf; do
 done
 runuser -u munge -- /usr/sbin/munged --key-file="$state/munge/munge.key" --socket="$state/munge/munge.sock" \
     --pid-file="$state/munge/munged.pid" --log-file="$state/munge/munged.log" --seed-file="$state/munge/munged.seed"
+if [ "${ACCOUNTING:-}" = 1 ]; then "$here/accounting.sh" "$state"; fi
 /usr/sbin/slurmctld -i
 for node in g1 g2 c1; do /usr/sbin/slurmd -N "$node"; done
-for _ in $(seq 100); do
+for _ in $(seq 300); do
     [ "$(sinfo -hN -o '%N %t' 2>/dev/null | sort -u | grep -c ' idle$')" = 3 ] && exit 0
     sleep 0.2
 done
