@@ -69,6 +69,24 @@ def test_a_good_category_is_ok(tmp_path):
     assert table("small", [report]).splitlines()[2].split() == ["small", "part", "4/4", "2/2", "3/3", "ok"]
 
 
+def test_foreground_masks_are_checked_and_belong_to_the_manifest(tmp_path):
+    raw = make_mvtec(tmp_path / "raw")
+    for number in range(COUNTS[0]):
+        save(np.full((HEIGHT, 30), 255 * (number > 0), np.uint8), tmp_path / f"fg/part/{number:03d}.png")
+    given = settings(foregrounds=str(tmp_path / "fg")).model_copy(update={"textures": []})
+    (report,) = check_data("small", raw, given, {"part": tmp_path / "part.csv"})
+    assert report.ok
+    assert report.findings["empty foreground"] == ["part/000.png"]
+    lines = (tmp_path / "part.csv").read_text().splitlines()
+    digest = hashlib.sha256((tmp_path / "fg/part/001.png").read_bytes()).hexdigest()
+    assert any(line.startswith("foreground/part/001.png,") and digest in line for line in lines)
+    (tmp_path / "fg/part/003.png").unlink()
+    report = check_category("small", raw, "part", given)
+    assert not report.ok
+    assert "fg/part/003.png: cannot be read: No such file" in report.findings["unreadable"][0]
+    assert check_category("small", raw, "part", settings(foregrounds=str(tmp_path / "fg"))).ok  # a surface needs none
+
+
 def test_another_split_file_is_an_error(tmp_path):
     raw = make_visa(tmp_path)
     good = settings("visa", split_sha256=sha256_of(raw / "split_csv/1cls.csv"))

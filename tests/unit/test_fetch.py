@@ -1,6 +1,7 @@
 """Fetching from local copies and archives: linked or extracted safely, never half."""
 
 import io
+import os
 import shutil
 import tarfile
 import zipfile
@@ -11,6 +12,7 @@ from small_data import make_mvtec, settings
 from tfcore.config import Archive, TextureSettings
 from tfcore.data import archives
 from tfcore.data.archives import extract
+from tfcore.data.content import content_of
 from tfcore.data.fetch import fetch
 from tfcore.data.layouts import find_category
 from tfcore.errors import UserError
@@ -46,7 +48,7 @@ def test_a_local_folder_is_linked_and_may_be_read_only(tmp_path, monkeypatch):
     assert target.is_symlink()
     assert str(target.readlink()) == "../../shared"  # relative, so that the working directory can be moved
     assert len(find_category(target, "part", settings()).samples) == 9
-    assert read_json("data/raw/set.json") == {"name": "set", "local": "shared"}
+    assert read_json("data/raw/set.json") == {"name": "set", "local": "shared", "content": content_of(shared)}
     for path in [shared, *shared.rglob("*")]:
         path.chmod(path.stat().st_mode | 0o200)
 
@@ -106,6 +108,20 @@ def test_textures_come_from_any_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine").mkdir()
     assert fetch("textures", TextureSettings(local="mine")).resolve() == tmp_path / "mine"
+
+
+def test_other_content_of_a_local_folder_is_noticed_and_other_times_are_not(tmp_path):
+    folder = make_mvtec(tmp_path / "folder")
+    before = content_of(folder)
+    for path in folder.rglob("*"):
+        os.utime(path, (1, 1))
+    assert content_of(folder) == before
+    assert content_of(shutil.copytree(folder, tmp_path / "copy")) == before
+    (folder / "part/train/good/000.png").write_bytes(b"another")
+    changed = content_of(folder)
+    (folder / "part/train/good/001.png").rename(folder / "part/train/good/901.png")
+    assert len({before, changed, content_of(folder)}) == 3
+    assert content_of(folder / "part/train/good/000.png") != content_of(folder / "part/train/good/002.png")
 
 
 def test_a_local_copy_that_does_not_exist_is_named(tmp_path, monkeypatch):

@@ -74,11 +74,16 @@ def test_foregrounds_are_ones_for_textures_computed_or_read(tmp_path):
     assert 0.2 < packed(tmp_path, data, resize=64).foregrounds().mean() < 0.27  # the square covers 0.23
     for number in range(TRAIN):
         save(square(number), tmp_path / f"fg/part/{number:03d}.png")
-    read = packed(tmp_path, data.model_copy(update={"foregrounds": str(tmp_path / "fg")})).foregrounds()
+    given = data.model_copy(update={"foregrounds": str(tmp_path / "fg")})
+    read = packed(tmp_path, given).foregrounds()
     assert np.array_equal(read[1], resize_mask_nearest(square(1), SIZE))
+    save(square(2), tmp_path / "fg/part/001.png")
+    with pytest.raises(UserError, match=r"fg/part/001\.png: differs from the manifest .*; run check-data again"):
+        packed(tmp_path, given, checked=False)
+    assert np.array_equal(packed(tmp_path, given).foregrounds()[1], resize_mask_nearest(square(2), SIZE))
     (tmp_path / "fg/part/002.png").unlink()
-    with pytest.raises(UserError, match=r"fg/part/002\.png: no such file"):
-        packed(tmp_path, data.model_copy(update={"foregrounds": str(tmp_path / "fg")}))
+    with pytest.raises(UserError, match=r"fg/part/002\.png: cannot be read: No such file"):
+        packed(tmp_path, given, checked=False)
 
 
 @pytest.mark.parametrize(

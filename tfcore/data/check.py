@@ -11,9 +11,9 @@ from tabulate import tabulate
 from tfcore.config import DatasetSettings
 from tfcore.data import images
 from tfcore.data.layouts import CategoryFiles, find_category
-from tfcore.data.manifest import Entry, write_manifest
+from tfcore.data.manifest import FOREGROUND, Entry, write_manifest
 from tfcore.data.parallel import run_all
-from tfcore.data.samples import Sample
+from tfcore.data.samples import Sample, foreground_of
 from tfcore.data.visa import SPLIT
 from tfcore.errors import UserError
 from tfcore.files import sha256_of
@@ -30,7 +30,7 @@ PROBLEMS = (
     "mask missing",
     "mask of another size",
 )
-WARNINGS = ("mask without image", "empty mask", "same image in train and test")
+WARNINGS = ("mask without image", "empty mask", "empty foreground", "same image in train and test")
 
 
 @dataclass
@@ -92,8 +92,13 @@ def check_category(
     _check_counts(report, found.samples)
     report.findings["mask without image"] += found.stray_masks
 
+    foregrounds = None if category in settings.textures else settings.foregrounds
+
     def check_one(sample: Sample) -> list[Entry]:
-        return _check_sample(found, category, sample, report.findings)
+        entries = _check_sample(found, category, sample, report.findings)
+        if foregrounds is not None and sample.split == "train":
+            entries += _check_foreground(Path(foregrounds), category, sample, report.findings)
+        return entries
 
     for entries in run_all(check_one, found.samples, f"check {dataset}/{category}", workers):
         report.entries += entries
@@ -148,6 +153,20 @@ def _check_sample(found: CategoryFiles, category: str, sample: Sample, findings:
     if not mask.any():
         findings["empty mask"].append(sample.mask)
     return [*entries, _entry(sample.mask, content, category, "ground_truth", 1)]
+
+
+def _check_foreground(folder: Path, category: str, sample: Sample, findings: dict[str, list[str]]) -> list[Entry]:
+    """Read a training image's foreground mask, note if it cannot be used, and return its entry of the manifest."""
+    name = foreground_of(sample)
+    try:
+        content = _content(folder / name)
+        mask = images.read_mask(folder / name, content)
+    except UserError as error:
+        findings["unreadable"].append(str(error))
+        return []
+    if not mask.any():
+        findings["empty foreground"].append(name)
+    return [_entry(f"{FOREGROUND}/{name}", content, category, FOREGROUND, 0)]
 
 
 def _content(path: Path) -> bytes:

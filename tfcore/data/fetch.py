@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tfcore.config import DatasetSettings, TextureSettings
 from tfcore.data.archives import extract
+from tfcore.data.content import content_of
 from tfcore.data.download import download
 from tfcore.errors import UserError
 from tfcore.files import replacing_folder, sha256_of, write_json
@@ -27,7 +28,7 @@ def fetch(name: str, source: DatasetSettings | TextureSettings, folder: Path | s
     target.parent.mkdir(parents=True, exist_ok=True)
     if local is not None and local.is_dir():
         _link(local, target)
-        write_json(marker, {"name": name, "local": str(source.local)})
+        write_json(marker, {"name": name, "local": str(source.local), "content": content_of(local)})
         return target
     archive = local or download(name, source.archive, target.parent / "archives" / name)
     sha256 = sha256_of(archive)

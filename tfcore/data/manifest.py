@@ -8,9 +8,14 @@ from typing import NamedTuple
 from tfcore.errors import UserError
 from tfcore.files import replacing
 
+FOREGROUND = "foreground"
+
 
 class Entry(NamedTuple):
-    """One file; masks have the split ``ground_truth``. ``file`` is relative to the folder of the categories."""
+    """One file; ``file`` is relative to the folder of the categories.
+
+    Masks have the split ``ground_truth``, precomputed foregrounds ``foreground`` and a name that begins so.
+    """
 
     file: str
     size: int

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from tfcore.config import DatasetSettings, TextureSettings
 from tfcore.data import images
 from tfcore.data.layouts import find_category
-from tfcore.data.manifest import Entry, read_manifest
+from tfcore.data.manifest import FOREGROUND, Entry, read_manifest
 from tfcore.data.parallel import run_all
-from tfcore.data.samples import Sample
+from tfcore.data.samples import Sample, foreground_of
 from tfcore.errors import UserError
 from tfcore.files import replacing_folder, sha256_of, write_json
 from tfcore.runs import foreground_source
@@ -49,7 +49,7 @@ def pack(
         nearest = _array(folder / "masks_nearest.npy", (len(test), size, size))
         antialiased = _array(folder / "masks_antialiased.npy", (len(test), size, size))
         foregrounds = _array(folder / "foregrounds.npy", (len(train), size, size))
-        foreground = _foreground(category, dataset_settings, size)
+        foreground = _foreground(category, dataset_settings, size, read)
 
         def pack_one(item: tuple[int, Sample]) -> None:
             number, sample = item
@@ -115,13 +115,13 @@ class _Reader:
     def __init__(self, root: Path, entries: dict[str, Entry], manifest: Path | str) -> None:
         self.root, self.entries, self.manifest = root, entries, manifest
 
-    def __call__(self, name: str) -> bytes:
-        path = self.root / name
+    def __call__(self, name: str, root: Path | None = None, kind: str = "") -> bytes:
+        path = (root or self.root) / name
         try:
             content = path.read_bytes()
         except OSError as error:
             raise UserError(f"{path}: cannot be read: {error.strerror}") from error
-        entry = self.entries.get(name)
+        entry = self.entries.get(kind + name)
         if entry is None or entry.sha256 != hashlib.sha256(content).hexdigest():
             state = "not in" if entry is None else "differs from"
             raise UserError(f"{path}: {state} the manifest {self.manifest}; run check-data again")
@@ -140,22 +140,23 @@ def _check_complete(category: str, train: Iterable[Sample], test: Iterable[Sampl
 def _check_listed(entries: dict[str, Entry], samples: Iterable[Sample], manifest: Path | str) -> None:
     """Refuse a category that lacks files of its manifest; files that it lacks are refused when they are read."""
     present = {name for sample in samples for name in (sample.file, sample.mask)}
-    for name in entries:
-        if name not in present:
+    for name, entry in entries.items():
+        if name not in present and entry.split != FOREGROUND:
             raise UserError(f"{name}: in the manifest {manifest}, but missing here; fetch the data set again")
 
 
 def _foreground(
-    category: str, settings: DatasetSettings, size: int
+    category: str, settings: DatasetSettings, size: int, read: _Reader
 ) -> Callable[[Sample, NDArray[np.uint8]], NDArray[Any] | int]:
     """Return the function that gives a training image's foreground: all of it, from a file, or computed."""
     if category in settings.textures:
         return lambda sample, image: 1
     if settings.foregrounds is not None:
-        folder = Path(settings.foregrounds) / category
+        folder = Path(settings.foregrounds)
 
         def from_file(sample: Sample, image: NDArray[np.uint8]) -> NDArray[Any]:
-            mask = images.read_mask(folder / f"{Path(sample.file).stem}.png")
+            name = foreground_of(sample)
+            mask = images.read_mask(folder / name, read(name, folder, f"{FOREGROUND}/"))
             return images.resize_mask_nearest(mask, size)
 
         return from_file

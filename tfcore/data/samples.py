@@ -1,6 +1,7 @@
 """What a layout says about an image."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 GOOD = "good"
 
@@ -15,3 +16,8 @@ class Sample:
     defect: str
     mask: str | None
     """The mask's path for an anomalous test image; ``None`` for others, or where no mask was found."""
+
+
+def foreground_of(sample: Sample) -> str:
+    """Return the name of a training image's mask in the folder of precomputed foregrounds."""
+    return f"{Path(sample.file).parts[0]}/{Path(sample.file).stem}.png"

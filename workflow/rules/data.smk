@@ -1,5 +1,8 @@
 # From archives to packed images. Downloads run where Snakemake runs: compute nodes often have no internet.
 
+from tfcore.data.content import content_of
+from tfcore.files import read_json
+
 
 localrules:
     make_demo_data,
@@ -35,6 +38,18 @@ def demo_data(section):
     return ["data/demo/made.json"] if (section.local or "").startswith(DEMO_DATA) else []
 
 
+def content_of_textures():
+    """Return a file that changes when the files of a local copy do: the textures are then linked and packed anew."""
+    local = Path(SETTINGS.textures.local or "")
+    if SETTINGS.textures.local is None or demo_data(SETTINGS.textures) or not local.exists():
+        return []
+    file = Path("work/local_textures.json")
+    content = {"local": str(local), "content": content_of(local)}
+    if not file.exists() or read_json(file) != content:
+        write_json(file, content)
+    return [str(file)]
+
+
 rule fetch_dataset:
     """Download and unpack a dataset, or note where the local copy lies."""
     input:
@@ -57,6 +72,7 @@ rule fetch_textures:
     """Download and unpack the textures, or note where the local copy lies."""
     input:
         demo_data(SETTINGS.textures),
+        lambda wildcards: content_of_textures(),
     output:
         "data/raw/textures.json",
     log:
