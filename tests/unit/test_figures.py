@@ -134,9 +134,9 @@ def test_examples_show_each_image_once(settings, maps, tmp_path):
 
 
 def test_scores_of_samples_are_those_of_the_final_map(settings, maps):
-    samples = read_samples("demo_visa", "tray", settings)
+    samples = read_samples(Run("demo_visa", "tray"), settings)
     assert samples.scores == pytest.approx(maps, rel=1e-5)  # λ·v + (1 - λ)·v = v, and the filter keeps a flat middle
-    assert read_samples("demo_visa", "board", settings) is None
+    assert read_samples(Run("demo_visa", "board"), settings) is None
 
 
 def test_images_are_shown_where_the_data_are(settings, maps, tmp_path):

@@ -3,7 +3,7 @@
 import base64
 import io
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -11,16 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from safetensors import safe_open
 
 from tfcore.config import Settings
-from tfcore.data.packed import Packed
-from tfcore.errors import UserError
-from tfcore.metrics.maps import MapsFile, final_maps, image_scores, read_maps
+from tfcore.report.samples import Pixels, Samples, read_samples
 from tfcore.report.style import MAP_COLOURS
-from tfcore.runs import Run, packed_folder, shared_variant, stage_settings
-
-Pixels = NDArray[np.uint8]
+from tfcore.runs import Run
 
 
 @dataclass(frozen=True)
@@ -62,17 +57,11 @@ def gallery(root: Path, settings: Settings, run: Run, count: int, size: int) -> 
     Typical: per kind of defect, and of the good images, the one with the median score. Failures: the two good images
     with the highest and the two defective ones with the lowest scores, whatever they look like.
     """
-    score = stage_settings(settings, "score", run.variant)["score"]
-    file = root / maps_file(settings, run)
-    if not file.exists():
+    samples = read_samples(run, settings, root)
+    if samples is None:
         return None
-    maps = read_maps(file, score["mask_rule"])
-    final = final_maps(maps.disc, maps.recon, score["lambda"], score["kernel"])
-    scores = image_scores(final)
-    floor, peak = float(np.median(final[maps.labels == 0])), float(final.max())
-    with safe_open(file, framework="numpy") as tensors:
-        reconstructions = tensors.get_tensor("reconstruction")
-    images = _images(root / packed_folder(run.dataset, run.category), maps)
+    final, scores, labels, images = samples.final, samples.scores, samples.labels, samples.images
+    floor, peak = float(np.median(final[labels == 0])), float(final.max())
     order = np.argsort(-scores, kind="stable")
     ranks = np.empty(len(scores), dtype=int)
     ranks[order] = np.arange(1, len(scores) + 1)
@@ -80,39 +69,34 @@ def gallery(root: Path, settings: Settings, run: Run, count: int, size: int) -> 
     def example(index: int, note: str) -> Example:
         colours, overlay = _coloured(final[index], floor, peak)
         return Example(
-            file=str(maps.header["files"][index]),
-            defect=str(maps.header["defects"][index]),
-            anomalous=bool(maps.labels[index]),
+            file=samples.files[index],
+            defect=samples.defects[index],
+            anomalous=bool(labels[index]),
             score=float(scores[index]),
             rank=int(ranks[index]),
             of=len(scores),
             note=note,
             size=final.shape[1],
-            cut=_cut(maps.masks[index]),
+            cut=_cut(samples.masks[index]),
             image="" if images is None else _uri(images[index], size),
             overlay=_uri(overlay, size),
             map=_uri(colours, size),
-            reconstruction=_uri(reconstructions[index], size),
-            truth=_uri(maps.masks[index].astype(np.uint8) * 255, size),
+            reconstruction=_uri(samples.reconstructions[index], size),
+            truth=_uri(samples.masks[index].astype(np.uint8) * 255, size),
         )
 
-    typical = [example(index, note) for index, note in _typical(maps, scores, count)]
-    failures = [example(index, note) for index, note in _failures(maps.labels, scores)]
-    separated = bool(scores[maps.labels == 1].min() > scores[maps.labels == 0].max())
+    typical = [example(index, note) for index, note in _typical(samples, count)]
+    failures = [example(index, note) for index, note in _failures(labels, scores)]
+    separated = bool(scores[labels == 1].min() > scores[labels == 0].max())
     return Gallery(run.dataset, run.category, typical, failures, floor, peak, separated)
 
 
-def maps_file(settings: Settings, run: Run) -> Path:
-    """Return where the maps of a run are; variants that infer alike share them."""
-    return replace(run, variant=shared_variant(settings, "infer", run.variant)).maps
-
-
-def _typical(maps: MapsFile, scores: NDArray[Any], count: int) -> list[tuple[int, str]]:
+def _typical(samples: Samples, count: int) -> list[tuple[int, str]]:
     """Return indices of the median scores: the good images and each kind of defect, further ones by quantile."""
-    defects = np.array(maps.header["defects"])
-    kinds = list(dict.fromkeys(defects[maps.labels == 1])) or []
-    groups = [(kind, np.flatnonzero((defects == kind) & (maps.labels == 1))) for kind in kinds]
-    groups.append(("good", np.flatnonzero(maps.labels == 0)))
+    defects, scores = np.array(samples.defects), samples.scores
+    kinds = list(dict.fromkeys(defects[samples.labels == 1]))
+    groups = [(kind, np.flatnonzero((defects == kind) & (samples.labels == 1))) for kind in kinds]
+    groups.append(("good", np.flatnonzero(samples.labels == 0)))
     groups = [(kind, members) for kind, members in groups if len(members)]
     chosen: list[tuple[int, str]] = []
     for quantile, word in ((0.5, "median"), (0.9, "high"), (0.1, "low")):
@@ -132,15 +116,6 @@ def _failures(labels: NDArray[np.uint8], scores: NDArray[Any]) -> list[tuple[int
     notes_missed = ("lowest-scored defective image", "second lowest defective image")
     pairs = [*zip(alarms, notes, strict=False), *zip(missed, notes_missed, strict=False)]
     return [(int(index), note) for index, note in pairs]
-
-
-def _images(packed: Path, maps: MapsFile) -> NDArray[Any] | None:
-    """Return the test images as the network saw them, or `None` where the packed data are not there."""
-    try:
-        images = Packed(packed).test_images(maps.disc.shape[1])
-    except (OSError, UserError):
-        return None
-    return images if len(images) == len(maps.labels) else None
 
 
 def _cut(mask: NDArray[np.bool_]) -> int:

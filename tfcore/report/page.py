@@ -17,12 +17,13 @@ from tfcore.report.categories import dataset_table
 from tfcore.report.cells import difference
 from tfcore.report.charts import Bar, Line, difference_chart, line_chart, sparkline, strip
 from tfcore.report.claims import claims_table
-from tfcore.report.examples import Gallery, gallery, maps_file, weight
+from tfcore.report.examples import Gallery, gallery, weight
 from tfcore.report.measured import AVERAGE, Measured, Source, read_metrics
 from tfcore.report.needs import further_datasets, shown_settings
 from tfcore.report.origin import duration, summarise
 from tfcore.report.page_figures import page_figures, relative
 from tfcore.report.page_tables import PageTable, page_table
+from tfcore.report.samples import maps_file
 from tfcore.report.table import Cell, cell_text
 from tfcore.report.tables import NUMBERS, make_table
 from tfcore.runs import Run, shared_variant

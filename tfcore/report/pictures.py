@@ -22,6 +22,7 @@ from tfcore.errors import UserError
 from tfcore.report.figures import dataset_settings, write_data
 from tfcore.report.samples import Samples, Tile, read_samples
 from tfcore.report.style import MAP_COLOURS, same_scale, save, use_style
+from tfcore.runs import Run
 
 Panel = NDArray[Any]  # (H, W, 3) uint8 image, or (H, W) map
 TRACE_COLUMNS = 8
@@ -94,7 +95,7 @@ def _tiles(dataset: str, settings: Settings, choose: Callable[[Samples], list[Ti
     """Return the chosen images of every category that has maps, one category in memory at a time."""
     tiles: list[Tile] = []
     for category in dataset_settings(settings, dataset).categories:
-        samples = read_samples(dataset, category, settings)
+        samples = read_samples(Run(dataset, category, settings.tables.baseline, settings.run.seeds[0]), settings)
         tiles += [] if samples is None else choose(samples)
     return tiles
 

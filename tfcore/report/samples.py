@@ -1,6 +1,7 @@
 """Test images of a run with their maps, scores and ground truth, and the rules by which figures choose among them."""
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -85,27 +86,30 @@ class Samples:
         )
 
 
-def read_samples(dataset: str, category: str, settings: Settings) -> Samples | None:
-    """Return the samples of the baseline's first seed, or ``None`` while its maps are not there."""
-    variant = settings.tables.baseline
-    run = Run(dataset, category, variant, settings.run.seeds[0])
-    file = replace(run, variant=shared_variant(settings, "infer", variant)).maps
+def maps_file(settings: Settings, run: Run) -> Path:
+    """Return where the maps of a run are; variants that infer alike share them."""
+    return replace(run, variant=shared_variant(settings, "infer", run.variant)).maps
+
+
+def read_samples(run: Run, settings: Settings, root: Path = Path()) -> Samples | None:
+    """Return the samples of a run below ``root``, or ``None`` while its maps are not there."""
+    file = root / maps_file(settings, run)
     if not file.exists():
         return None
-    score = stage_settings(settings, "score", variant)["score"]
+    score = stage_settings(settings, "score", run.variant)["score"]
     maps = read_maps(file, score["mask_rule"])
     final = final_maps(maps.disc, maps.recon, score["lambda"], score["kernel"])
     with safe_open(file, framework="numpy") as tensors:
         reconstructions = tensors.get_tensor("reconstruction")
     names, defects = ([str(each) for each in maps.header[key]] for key in ("files", "defects"))
-    images = _images(run, len(names), final.shape[1])
+    images = _images(root / packed_folder(run.dataset, run.category), len(names), final.shape[1])
     return Samples(run, final, image_scores(final), maps.labels, maps.masks, reconstructions, images, names, defects)
 
 
-def _images(run: Run, count: int, side: int) -> Pixels | None:
+def _images(packed: Path, count: int, side: int) -> Pixels | None:
     """Return the test images as the network saw them, or ``None`` where the packed data are not there."""
     try:
-        images = Packed(packed_folder(run.dataset, run.category)).test_images(side)
-    except UserError:
+        images = Packed(packed).test_images(side)
+    except (OSError, UserError):
         return None
     return images if len(images) == count else None
