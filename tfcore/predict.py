@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tfcore.config import HardwareSettings
-from tfcore.data.images import SUFFIXES, centre_crop, read_image, resize_image
+from tfcore.data.images import SUFFIXES, centre_crop, pictures_below, read_image, resize_image
 from tfcore.device import explained
 from tfcore.errors import UserError
 from tfcore.files import replacing, write_json
@@ -34,7 +34,7 @@ def predict(
     cannot be read.
     """
     with explained(f"prediction with {checkpoint}"):
-        files = list(picture_files(images).items())
+        files = list(picture_files(images, out).items())
         model = Model(checkpoint, "auto", hardware)
         scores: dict[str, float] = {}
         for first in range(0, len(files), hardware.infer_batch):
@@ -50,11 +50,11 @@ def predict(
         return scores
 
 
-def picture_files(images: list[Path]) -> dict[str, Path]:
+def picture_files(images: list[Path], out: Path) -> dict[str, Path]:
     """Return the picture files by the name of their results: the path below the folder given, without its suffix."""
     found: dict[str, Path] = {}
     for path in images:
-        below = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES) if path.is_dir() else [path]
+        below = input_files(path, out) if path.is_dir() else [path]
         if not below:
             raise UserError(f"{path}: no pictures in this folder (known: {', '.join(sorted(SUFFIXES))})")
         for file in below:
@@ -63,6 +63,13 @@ def picture_files(images: list[Path]) -> dict[str, Path]:
                 raise UserError(f"{file} and {found[name]} would have the same name in the results: run them apart")
             found[name] = file
     return found
+
+
+def input_files(folder: Path, out: Path) -> list[Path]:
+    """Return the pictures below a folder, without what an earlier prediction has written into ``out`` below it."""
+    if out.resolve() == folder.resolve():
+        raise UserError(f"{out}: holds the pictures; give another folder for the results")
+    return [file for file in pictures_below(folder) if not file.resolve().is_relative_to(out.resolve())]
 
 
 def as_trained(file: Path, model: Model) -> NDArray[np.uint8]:

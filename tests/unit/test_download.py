@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from tfcore.config import Archive
+from tfcore.data import http
 from tfcore.data.download import download
 from tfcore.errors import UserError
 
@@ -31,6 +32,9 @@ class Handler(BaseHTTPRequestHandler):
         body = {"wrong": CONTENT[::-1], "page": b"<html>gone</html>"}.get(mode, CONTENT)
         if mode == "missing":
             self.send_error(404)
+            return
+        if mode.startswith("busy") and len(self.server.requests) <= int(mode[4:]):
+            self.send_error(503 if len(self.server.requests) % 2 else 429)
             return
         asked = re.match(r"bytes=(\d+)-", self.headers.get("Range", ""))
         start = int(asked[1]) if asked and mode != "noranges" else 0
@@ -54,6 +58,9 @@ class Handler(BaseHTTPRequestHandler):
             for position in range(start, len(body), 60_000):
                 self.wfile.write(body[position : position + 60_000])
                 time.sleep(0.05)
+        elif mode == "asleep":
+            time.sleep(0.5)
+            self.close_connection = True
         elif mode == "stalls":
             self.wfile.write(body[start : start + STOP])
             time.sleep(0.6)
@@ -87,6 +94,29 @@ def test_gets_the_file_from_a_server_that(mode, server, tmp_path):
     file = get(server, tmp_path, mode)
     assert file.read_bytes() == CONTENT
     assert [path.name for path in tmp_path.iterdir()] == ["data.tar"]
+
+
+def test_a_busy_server_is_asked_again_with_growing_pauses(server, tmp_path, monkeypatch):
+    pauses = []
+    monkeypatch.setattr(http.time, "sleep", pauses.append)
+    url = f"http://127.0.0.1:{server.server_port}/busy3/data.tar"
+    archive = Archive(urls=[url], sha256=SHA256, bytes=SIZE)
+    assert download("set", archive, tmp_path, attempts=4, pause=2).read_bytes() == CONTENT
+    assert pauses == [2, 4, 6]
+
+
+def test_a_server_that_stays_busy_is_left_for_the_next_address(server, tmp_path):
+    assert get(server, tmp_path, "busy9", "good").read_bytes() == CONTENT
+    assert [path.split("/")[1] for path, _ in server.requests] == ["busy9"] * 3 + ["good"]
+    server.requests.clear()
+    (tmp_path / "data.tar").unlink()
+    with pytest.raises(UserError, match=r"/busy9/data\.tar \(HTTP status 503\)"):
+        get(server, tmp_path, "busy9")
+
+
+def test_a_server_that_is_slower_than_the_limit_is_left_for_the_next_address(server, tmp_path):
+    assert get(server, tmp_path, "asleep", "good").read_bytes() == CONTENT
+    assert [path.split("/")[1] for path, _ in server.requests] == ["asleep"] * 3 + ["good"]
 
 
 def test_a_broken_download_goes_on_where_it_stopped(server, tmp_path):

@@ -6,6 +6,7 @@ from PIL import Image
 
 from tfcore.data.images import (
     centre_crop,
+    pictures_below,
     read_image,
     read_mask,
     resize_image,
@@ -14,6 +15,7 @@ from tfcore.data.images import (
 )
 from tfcore.data.view import pixels_of
 from tfcore.errors import UserError
+from tfcore.predict import picture_files
 
 GREY = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
 RGB = np.stack([GREY, GREY[::-1], GREY[:, ::-1]], axis=2)
@@ -22,6 +24,27 @@ RGB = np.stack([GREY, GREY[::-1], GREY[:, ::-1]], axis=2)
 def saved(tmp_path, image, name="image.png"):
     image.save(tmp_path / name)
     return tmp_path / name
+
+
+def make_files(folder, *names):
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"")
+
+
+def test_hidden_files_and_folders_are_no_pictures(tmp_path):
+    make_files(tmp_path, "b.JPG", "a/c.png", "._b.JPG", ".DS_Store", ".thumbnails/a.png", "__MACOSX/a/._c.png", "d.txt")
+    assert [path.name for path in pictures_below(tmp_path)] == ["c.png", "b.JPG"]
+    make_files(tmp_path / ".cache/set", "e.png")  # the folder itself may be hidden
+    assert [path.name for path in pictures_below(tmp_path / ".cache/set")] == ["e.png"]
+
+
+def test_predictions_are_not_taken_for_pictures(tmp_path):
+    make_files(tmp_path, "a.png", "b/a.png", "._a.png", "predictions/a_map.png", "predictions/b/a_overlay.png")
+    assert list(picture_files([tmp_path], tmp_path / "predictions")) == ["a", "b/a"]
+    assert list(picture_files([tmp_path / "predictions/a_map.png"], tmp_path / "predictions")) == ["a_map"]
+    with pytest.raises(UserError, match="holds the pictures; give another folder"):
+        picture_files([tmp_path], tmp_path)
 
 
 def test_grey_becomes_three_equal_channels(tmp_path):

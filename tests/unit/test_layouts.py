@@ -52,10 +52,18 @@ def test_masks_without_image_are_listed(tmp_path):
     assert find_category(tmp_path, "part", settings()).stray_masks == ["part/ground_truth/bad/001_mask.png"]
 
 
-def test_companion_files_of_a_mac_are_no_images(tmp_path):
-    make_mvtec(tmp_path)
-    (tmp_path / "part/train/good/._000.png").write_bytes(b"finder")
-    assert len(find_category(tmp_path, "part", settings()).samples) == sum(COUNTS)
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_companion_files_of_a_mac_are_no_images(name, tmp_path):
+    layout, make = LAYOUTS[name]
+    make(tmp_path)
+    for path in [*tmp_path.rglob("*.png")]:
+        path.with_name(f"._{path.name}").write_bytes(b"finder")
+    for folder in ("__MACOSX/part/train/good", ".trash/part/train/good", "part/test/.hidden"):
+        (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+        (tmp_path / folder / "000.png").write_bytes(b"rest")
+    found = find_category(tmp_path, "part", settings(layout))
+    assert len(found.samples) == sum(COUNTS)
+    assert found.stray_masks == []
 
 
 def test_what_is_missing_is_named(tmp_path):

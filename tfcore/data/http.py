@@ -13,6 +13,7 @@ from tfcore.data.progress import Progress
 from tfcore.errors import UserError
 
 CHUNK = 1 << 16  # bytes; what a broken connection had sent of an unfinished chunk is lost
+PASSING = {408, 425, 429, 500, 502, 503, 504}  # states of a server that may be over in a moment
 BROKEN = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
 
 
@@ -20,12 +21,16 @@ class WrongSizeError(ValueError):
     """The server offers a file of another size than expected: another file, or an error page."""
 
 
+class BusyError(requests.HTTPError):
+    """The server is busy or has an error of its own: the same request may succeed later."""
+
+
 class ResumingDownloader:
     """Downloads into the file ``part``, which stays when a download breaks off.
 
-    A broken connection is tried again, from where it stopped, until ``attempts`` in a row bring nothing; ``timeout``
-    is in seconds without a byte. With ``resume`` false a part left by an earlier process is not used: without a hash
-    nobody would notice that the file has changed since. ``size`` is the expected size in bytes, where known.
+    A broken connection or a busy server is tried again, from where it stopped, until ``attempts`` in a row bring
+    nothing; ``timeout`` is in seconds without a byte. With ``resume`` false a part left by an earlier process is not
+    used: without a hash nobody would notice that the file has changed since. ``size`` is in bytes, where known.
     """
 
     def __init__(
@@ -60,7 +65,7 @@ class ResumingDownloader:
             try:
                 self._request(url, file, progress, validator)
                 break
-            except BROKEN:
+            except (*BROKEN, BusyError):
                 fruitless = fruitless + 1 if file.tell() <= furthest else 1
                 furthest = max(furthest, file.tell())
                 if fruitless >= self.attempts:
@@ -76,6 +81,8 @@ class ResumingDownloader:
             if response.status_code == requests.codes.requested_range_not_satisfiable:
                 file.truncate(file.seek(0))  # more is here than the server has: start anew
                 raise requests.ConnectionError("the server has a shorter file")
+            if response.status_code in PASSING:
+                raise BusyError(response=response)
             response.raise_for_status()
             start = offset if _continues(response, offset) else 0
             length = response.headers.get("Content-Length")

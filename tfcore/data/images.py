@@ -21,6 +21,21 @@ ImageArray = NDArray[np.uint8]
 MaskArray = NDArray[np.bool_]
 
 
+def pictures_below(folder: Path) -> list[Path]:
+    """Return the images in a folder and the folders in it, sorted; hidden files (``._name.png`` of a Mac) are none."""
+    return sorted(path for path in folder.rglob("*") if is_picture(path) and not is_hidden(path.relative_to(folder)))
+
+
+def is_picture(path: Path) -> bool:
+    """Tell by its name whether a file is an image."""
+    return path.suffix.lower() in SUFFIXES and not is_hidden(Path(path.name))
+
+
+def is_hidden(path: Path) -> bool:
+    """Tell whether any part of a relative path begins with a dot."""
+    return any(part.startswith(".") for part in path.parts)
+
+
 def open_image(path: Path | str, content: bytes | None = None) -> Image.Image:
     """Decode an image completely; ``content`` are the file's bytes when they have been read already.
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tfcore.config import DatasetSettings
 from tfcore.data import mvtec, visa
+from tfcore.data.images import is_hidden
 from tfcore.data.samples import Sample
 from tfcore.errors import UserError
 
@@ -42,7 +43,7 @@ def roots(folder: Path) -> Iterator[Path]:
     """Yield the folders in which categories may lie."""
     yield folder
     for pattern in ("*", "*/*"):
-        yield from sorted(path for path in folder.glob(pattern) if path.is_dir())
+        yield from sorted(p for p in folder.glob(pattern) if p.is_dir() and not is_hidden(p.relative_to(folder)))
 
 
 def _missing(folder: Path, category: str, layout: str) -> str:

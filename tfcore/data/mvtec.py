@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tfcore.data.images import SUFFIXES
+from tfcore.data.images import is_hidden, is_picture
 from tfcore.data.samples import GOOD, Sample
 
 
@@ -16,7 +16,9 @@ def find(root: Path, category: str) -> tuple[list[Sample], list[str]]:
     base = root / category
     samples = [Sample(_name(path, root), "train", 0, GOOD, None) for path in _images(base / "train" / GOOD)]
     used: set[str] = set()
-    for folder in sorted(path for path in (base / "test").iterdir() if path.is_dir()):
+    for folder in sorted(
+        path for path in (base / "test").iterdir() if path.is_dir() and not is_hidden(Path(path.name))
+    ):
         masks = {path.stem.removesuffix("_mask"): _name(path, root) for path in _images(_masks(base, folder.name))}
         for path in _images(folder):
             mask = None if folder.name == GOOD else masks.get(path.stem)
@@ -33,8 +35,7 @@ def _masks(base: Path, defect: str) -> Path:
 def _images(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
-    # Archives made on a Mac carry "._name.png" companions that are no images.
-    return sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+    return sorted(path for path in folder.iterdir() if is_picture(path))
 
 
 def _name(path: Path, root: Path) -> str:

@@ -91,7 +91,7 @@ def pack_textures(raw: Path | str, settings: TextureSettings, out: Path | str, w
     With ``settings.limit``, images evenly spaced in the order of their names. Raises `UserError` if there are none.
     """
     raw = Path(raw)
-    files = sorted(path for path in raw.rglob("*") if path.suffix.lower() in images.SUFFIXES and path.name[0] != ".")
+    files = images.pictures_below(raw)
     if not files:
         raise UserError(f"{raw}: no images below it; check `textures.local`, or fetch the textures first")
     if settings.limit is not None and settings.limit < len(files):

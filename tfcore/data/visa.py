@@ -3,6 +3,7 @@
 import csv
 from pathlib import Path
 
+from tfcore.data.images import pictures_below
 from tfcore.data.samples import GOOD, Sample
 from tfcore.errors import UserError
 
@@ -30,7 +31,7 @@ def find(root: Path, category: str) -> tuple[list[Sample], list[str]]:
         raise UserError(f"{root / SPLIT}: no rows of the category '{category}'")
     samples = [_sample(row, root) for row in rows]
     masks = root / category / "Data" / "Masks"
-    every = {path.relative_to(root).as_posix() for path in masks.rglob("*.png") if not path.name.startswith(".")}
+    every = {path.relative_to(root).as_posix() for path in pictures_below(masks)}
     return samples, sorted(every - {sample.mask for sample in samples})
 
 
