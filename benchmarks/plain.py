@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from PIL import Image, ImageEnhance, ImageOps
 from scipy import ndimage
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from tfcore.anomalies.compose import Batch
 from tfcore.config import AnomalySettings, TrainingSettings
 from tfcore.model.diffusion import Reverse, beta_table, call_timesteps, mask_divisor, training_timesteps
-from tfcore.model.losses import training_losses
+from tfcore.model.losses import SSIM_SIGMA, SSIM_WINDOW, training_losses
 from tfcore.model.unet import Attention, UNet
 
 Picture = NDArray[np.uint8]
@@ -172,6 +173,24 @@ def stack(arrays: list[Values]) -> Tensor:
     """Stack (H, W) or (H, W, 3) into (B, C, H, W)."""
     stacked = torch.from_numpy(np.stack(arrays)).float()
     return stacked[:, None] if stacked.ndim == 3 else stacked.permute(0, 3, 1, 2)
+
+
+def plain_ssim(prediction: Tensor, normal: Tensor) -> Tensor:
+    """Mean SSIM of images from [-1, 1] taken to [0, 1], with the whole 11×11 window in one convolution."""
+    line = torch.exp(
+        -(torch.arange(SSIM_WINDOW, device=normal.device) - SSIM_WINDOW // 2).square() / (2 * SSIM_SIGMA**2)
+    )
+    window = (line[:, None] * line / line.sum() ** 2).expand(normal.shape[1], 1, -1, -1)
+
+    def mean(values: Tensor) -> Tensor:
+        return F.conv2d(values, window, groups=values.shape[1])
+
+    a, b = (prediction + 1) / 2, (normal + 1) / 2
+    mean_a, mean_b = mean(a), mean(b)
+    spread_a, spread_b = mean(a * a) - mean_a**2, mean(b * b) - mean_b**2
+    common = mean(a * b) - mean_a * mean_b
+    light = (2 * mean_a * mean_b + 0.01**2) / (mean_a**2 + mean_b**2 + 0.01**2)
+    return (light * (2 * common + 0.03**2) / (spread_a + spread_b + 0.03**2)).mean()
 
 
 @dataclass

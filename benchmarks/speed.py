@@ -11,13 +11,22 @@ from PIL import Image
 from torch import nn
 
 from benchmarks.measure import Row, compare, report
-from benchmarks.plain import PlainTraining, decode, plain_batch, plain_network, plain_perlin, plain_reverse
+from benchmarks.plain import (
+    PlainTraining,
+    decode,
+    plain_batch,
+    plain_network,
+    plain_perlin,
+    plain_reverse,
+    plain_ssim,
+)
 from tfcore.anomalies.compose import make_batch
 from tfcore.anomalies.perlin import perlin_noise
 from tfcore.config import HardwareSettings, ModelSettings, Settings, TrainingSettings
 from tfcore.device import autocast, forward_operations, precision_name, prepare, reproducible, to_device
 from tfcore.infer import to_input
 from tfcore.model.diffusion import reverse_process
+from tfcore.model.losses import unit_ssim
 from tfcore.model.unet import UNet, count_parameters
 from tfcore.provenance import device_name
 from tfcore.runs import stage_settings
@@ -125,14 +134,25 @@ def run_train(settings: Settings, out: Path | None, repeats: int, size: int, wid
             max(repeats, 3),
             setup.device,
         )
+        normal = to_input(setup.data.images[chosen])
+        guess = normal.mul(0.9).requires_grad_()
+        similarity = compare(
+            "SSIM and gradient",
+            lambda: torch.autograd.grad(plain_ssim(guess, normal), guess),
+            lambda: torch.autograd.grad(unit_ssim(guess, normal), guess),
+            batch,
+            max(repeats, 3),
+            setup.device,
+        )
         operations = 3 * batch * forward_operations(setup.settings.model, size)
         step = compare("training step", lambda: plain.step(0), fast_step, batch, repeats, setup.device, operations)
         about = setup.about
-        report([step, batch_only], about, out)
+        rows = [step, batch_only, similarity]
+        report(rows, about, out)
         if (size, width) == PAPER_SCALE:
             hours = EPOCHS * TRAIN_IMAGES / float(step["fast_images_per_s"] or 1) / 3600
             print(f"all {CATEGORIES} categories × {EPOCHS} epochs at this speed: {hours:.3g} hours")
-        return [step, batch_only]
+        return rows
 
 
 def run_infer(settings: Settings, out: Path | None, repeats: int, size: int, width: int, batch: int, native: int,

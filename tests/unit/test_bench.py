@@ -58,7 +58,7 @@ def test_training_is_measured_both_ways(settings, tmp_path, capsys):
     out = tmp_path / "train.csv"
     speed.run_train(settings, out, 1, size=16, width=8, batch=2, native=24, precision="auto")
     rows = rows_of(out)
-    assert set(rows) == {"training step", "batch only"}
+    assert set(rows) == {"training step", "batch only", "SSIM and gradient"}
     assert float(rows["training step"]["ratio"]) > 0 and "device" in rows["training step"]
     assert "training step" in capsys.readouterr().out
 

@@ -18,10 +18,11 @@ from tfcore.metrics.aupro import aupro
 from tfcore.metrics.auroc import image_auroc
 from tfcore.metrics.maps import final_maps, image_scores, read_maps
 from tfcore.model.checkpoint import save_checkpoint
+from tfcore.model.losses import unit_ssim
 from tfcore.train import new_network, run_names, step_generator, train
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # the benchmarks are no part of the package
-from benchmarks.plain import plain_batch, plain_network, plain_perlin, plain_reverse
+from benchmarks.plain import plain_batch, plain_network, plain_perlin, plain_reverse, plain_ssim
 
 SETTINGS = TrainingSettings.model_validate(
     settings_of(model={"width": 16, "groups": 8, "multipliers": [1, 2, 2], "attention_levels": 2}, data={"crop": 16})
@@ -54,6 +55,14 @@ def test_bfloat16_stays_within_two_hundredths():
     assert any(head.dtype == torch.bfloat16 for head in short)
     for fast, slow in zip(short, exact, strict=True):
         assert (fast.float() - slow).abs().max() < 2e-2 * max(1.0, float(slow.abs().max()))
+
+
+def test_similarity_agrees_with_the_plain_one():
+    generator = torch.Generator().manual_seed(0)
+    first, second = (torch.rand(2, 3, 24, 20, generator=generator) * 2 - 1 for _ in range(2))
+    mixed = 0.7 * first + 0.3 * second
+    assert 0.3 < float(plain_ssim(mixed, first)) < 0.95
+    assert torch.allclose(unit_ssim(mixed, first), plain_ssim(mixed, first), atol=1e-5)
 
 
 def test_perlin_noise_agrees_with_the_plain_one():
