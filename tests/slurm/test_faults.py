@@ -4,6 +4,7 @@ One benchmark with four trainings on two nodes meets all of them; each must cost
 saved state, and the result must be the one of a training that nothing happened to.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -31,15 +32,17 @@ def test_nothing_is_lost_and_nothing_is_trained_twice(cluster, benchmark):
     assert nodes == ["g1", "g2"]  # two GPUs each
     pair, (limited, lost) = [[job for job in trainings if job["node"] == node] for node in nodes]
 
+    held = training_of(limited)
     command("scontrol", "update", f"JobId={limited['id']}", "TimeLimit=1")
     urgent = ["-p", "urgent", "-w", nodes[0], "--gpus=1", "-t", "5", "--mem=100", "-o", "/dev/null", "--wrap=sleep 2"]
     command("sbatch", *urgent)
     preempted = wait_for(lambda: next(filter(stopped, pair), None), 300, "a preemption")
     cancelled = next(job for job in pair if job != preempted)
     command("scancel", cancelled["id"])
-    # SLURM looks at limits every half minute. Its signal waits for a held process to go on.
-    wait_for(lambda: signal.SIGTERM in pending(limited), 300, "the time limit")
-    training_of(limited).resume()
+    # SLURM looks at limits every half minute. Its signal waits for a held process to go on, for some seconds.
+    wait_for(lambda: signal.SIGTERM in pending(held) or not held.is_running(), 300, "the time limit")
+    with contextlib.suppress(psutil.NoSuchProcess):
+        held.resume()
     for victim in (cancelled, limited):
         wait_for(lambda job=victim: stopped(job), 300, f"the end of {victim}")
     lose_node(cluster, nodes[1])
@@ -113,9 +116,12 @@ def training_of(job):
     raise AssertionError(f"no training in {job}")
 
 
-def pending(job):
-    """Return the signals that wait for the training of a job to go on."""
-    status = Path(f"/proc/{training_of(job).pid}/status").read_text()
+def pending(process):
+    """Return the signals that wait for a held process to go on."""
+    try:
+        status = Path(f"/proc/{process.pid}/status").read_text()
+    except OSError:  # it has ended
+        return set()
     mask = int(re.search(r"ShdPnd:\s*(\w+)", status).group(1), 16)
     return {number for number in range(1, 65) if mask & (1 << (number - 1))}
 
