@@ -48,6 +48,8 @@ def checkout(tmp_path_factory):
         "profiles",
         "tfcore",
         "pyproject.toml",
+        "constraints.txt",
+        "Makefile",
     )
     for name in wanted:
         source, target = ROOT / name, repository.folder / name

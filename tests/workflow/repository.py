@@ -38,6 +38,12 @@ class Repository:
         """Run Snakemake with two cores."""
         return self.run("snakemake", "--cores", "2", *arguments, check=check)
 
+    def make_target(self, *words):
+        """Run a target of the Makefile with the environment of these tests, as it is installed; return its output."""
+        environment = PROGRAMS.parent
+        done = self.run("make", f"VENV={environment}", f"--old-file={environment}/.installed", *words)
+        return done.stdout + done.stderr
+
     def plan(self, *arguments):
         """Return the jobs that Snakemake would run, as ``rule wildcards``; targets without output left out."""
         done = self.run("snakemake", "--dry-run", *(arguments or ("all_tables",)))

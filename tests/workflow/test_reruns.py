@@ -122,8 +122,10 @@ def test_comment_in_the_program_reruns_nothing_and_a_recipe_reruns_training(repo
     assert repository.plan() == FROM_TRAINING
 
 
-def test_deleted_checkpoint_reruns_its_descendants(repository):
-    (repository.folder / "results/checkpoints/demo_visa/pills/no_mask_loss/seed0/model.safetensors").unlink()
+def test_deleted_checkpoint_reruns_its_descendants_and_is_made_again_to_the_bit(repository):
+    model = "results/checkpoints/demo_visa/pills/no_mask_loss/seed0/model.safetensors"
+    content = (repository.folder / model).read_bytes()
+    (repository.folder / model).unlink()
     pills = ("demo_visa", "pills", "no_mask_loss")
     assert repository.plan() == (
         jobs("train_model", *pills)
@@ -133,6 +135,8 @@ def test_deleted_checkpoint_reruns_its_descendants(repository):
         | {"make_table 4"}  # no other table shows this variant
     )
     assert repository.plan("table3") == set()
+    repository.make(model)
+    assert (repository.folder / model).read_bytes() == content
 
 
 def test_tables_stand_without_data_checkpoints_and_maps(repository):

@@ -21,19 +21,21 @@ def published(finished, tmp_path_factory):
     return repository
 
 
-@pytest.fixture
-def clone(published, tmp_path):
-    """Return a fresh clone with the results pulled, without any data."""
-    return pulled(published, tmp_path / "clone")
-
-
-def pulled(published, folder):
-    repository = Repository(folder)
-    published.run("git", "clone", "-q", published.folder, folder)
+@pytest.fixture(scope="module")
+def pulled(published, tmp_path_factory):
+    """Return a fresh clone with the results pulled, without any data; tests must not change it."""
+    repository = Repository(tmp_path_factory.mktemp("pulled") / "clone")
+    published.run("git", "clone", "-q", published.folder, repository.folder)
     store = published.folder.parent / "transfusion-store"
     repository.run("dvc", "remote", "modify", "--local", "store", "url", store)
-    repository.run("dvc", "pull")
+    assert "Nothing to be done" in repository.make_target("pull")
     return repository
+
+
+@pytest.fixture
+def clone(pulled, tmp_path):
+    """Return a copy of the pulled clone, to change."""
+    return pulled.copy(tmp_path / "clone")
 
 
 def test_dvc_only_records_what_snakemake_made(published):
@@ -86,11 +88,11 @@ def test_metrics_and_plots_can_be_looked_at(clone):
     assert "lambda" in (clone.folder / "plots/index.html").read_text(encoding="utf-8")
 
 
-def test_two_clones_exchange_their_parts(published, tmp_path):
+def test_two_clones_exchange_their_parts(pulled, tmp_path):
     halves = {"left": ("demo_visa", "pills"), "right": ("demo_mvtec", "nut")}
     clones = {}
     for name, (dataset, category) in halves.items():
-        half = clones[name] = pulled(published, tmp_path / name / "checkout")
+        half = clones[name] = pulled.copy(tmp_path / name / "checkout")
         for kind in ("checkpoints", "maps", "metrics"):
             shutil.rmtree(half.folder / "results" / kind / dataset / category)
         assert f"score_maps {dataset}/{category}/full/0" in half.plan()
@@ -100,5 +102,5 @@ def test_two_clones_exchange_their_parts(published, tmp_path):
         half.run("dvc", "push")
     left = clones["left"]
     left.git("fetch", "-q", str(clones["right"].folder), "right:right")
-    left.run("workflow/merge_results", "right")
+    left.make_target("merge", "REV=right")
     assert left.plan() <= AFTER_METRICS | pictures("demo_mvtec", "demo_visa") | {"plot_losses demo_visa"}
