@@ -1,7 +1,9 @@
 """Downloads from a real server on the loopback address that misbehaves in the ways that servers do."""
 
+import fcntl
 import hashlib
 import re
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -13,6 +15,7 @@ import pytest
 from tfcore.config import Archive
 from tfcore.data import http
 from tfcore.data.download import download
+from tfcore.data.progress import Progress
 from tfcore.errors import UserError
 
 CONTENT = np.random.default_rng(0).bytes(300_000)
@@ -175,6 +178,28 @@ def test_all_addresses_dead_is_one_message_with_all_that_helps(server, tmp_path)
     assert SHA256 in message
     assert "`local`" in message
     assert not (tmp_path / "data.tar").exists()
+
+
+def test_a_full_disk_is_noticed_before_downloading(server, tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)._replace(free=SIZE - 1)
+    monkeypatch.setattr(http.shutil, "disk_usage", lambda _: usage)
+    with pytest.raises(UserError, match="300000 bytes to download, 299999 bytes free; make space"):
+        get(server, tmp_path, "good")
+
+
+def test_two_processes_do_not_write_the_same_part(server, tmp_path):
+    with (tmp_path / "data.tar.part").open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(UserError, match=r"data\.tar\.part: another process is downloading it"):
+            get(server, tmp_path, "good")
+
+
+def test_a_log_file_gets_lines_with_speed_and_time_left(capsys):
+    with Progress("data.tar", SIZE, log_seconds=0) as progress:
+        progress.update(0, SIZE)
+        time.sleep(0.01)
+        progress.update(SIZE // 2, SIZE)
+    assert re.search(r"data\.tar: 0 of 0 MB, \d+\.\d MB/s, 0 min left\n$", capsys.readouterr().err)
 
 
 def test_a_server_that_is_down(tmp_path):
