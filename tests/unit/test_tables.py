@@ -288,6 +288,7 @@ def test_averages_over_other_categories_are_not_compared(tmp_path):
     table = make_table(1, rows, settings)
     assert named(table, "average")[column(table, ("Measured − published", "paper"))].value is None
     assert named(table, "capsules")[column(table, ("Measured − published", "release"))].value is not None
+    assert "VisA is measured on capsules" in table.notes[-1]
 
 
 def test_published_average_is_left_out_beside_another_dataset(tmp_path):

@@ -71,6 +71,12 @@ def paper_names(table: str, column: str) -> list[str]:
     return list(_names(table, column))
 
 
+def paper_categories(dataset: str) -> list[str]:
+    """Return the categories of ``VisA`` or ``MVTec AD`` in the paper's order; none for another dataset."""
+    table = {"VisA": "Table 1", "MVTec AD": "Table 2"}.get(dataset)
+    return [name for name in paper_names(table, "category") if name != "average"] if table else []
+
+
 @lru_cache(maxsize=64)
 def _names(table: str, column: str) -> tuple[str, ...]:
     rows = paper_tables()

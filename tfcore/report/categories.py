@@ -77,7 +77,7 @@ def _published_cells(place: Place, category: str, methods: list[str]) -> list[Ce
 
 def _differences(measured: Measured, place: Place, category: str, here: list[Cell], there: list[Cell]) -> list[Cell]:
     """Return measured minus TransFusion's published number, and minus the release's."""
-    if category == AVERAGE and not _covers_paper(measured, str(place.dataset), place.number):
+    if category == AVERAGE and not measured.covers_paper(str(place.dataset)):
         return [Cell(), Cell()]
     return [difference(here[0], published) for published in there[-2:]]
 
@@ -97,11 +97,6 @@ def _categories(measured: Measured, place: Place) -> list[str]:
         return names
     covered = measured.categories(place.dataset)
     return [name for name in names if name in covered] + [name for name in covered if name not in names]
-
-
-def _covers_paper(measured: Measured, dataset: str, number: int) -> bool:
-    """Return whether the categories are the paper's; otherwise the averages are of different things."""
-    return {*measured.categories(dataset), AVERAGE} == set(paper_names(f"Table {number}", "category"))
 
 
 def _measured_cell(measured: Measured, dataset: str, category: str, metric: str, source: Source) -> Cell:

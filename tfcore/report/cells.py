@@ -53,6 +53,11 @@ def runs_note(measured: Measured, datasets: list[str], sources: list[Source]) ->
     """Return the line that says how many runs a table stands on, and what is empty or left out for which reason."""
     done, wanted = measured.runs(datasets, sources)
     note = f"Stands on {done} of {wanted} runs." + (" Empty cells have not been measured yet." if done < wanted else "")
+    for name in datasets:
+        dataset = measured.settings.datasets[name]
+        if dataset.published and not measured.covers_paper(name):
+            covered = ", ".join(dataset.categories)
+            note += f" {dataset.title} is measured on {covered}, so its average is not comparable with published ones."
     if any(source.variant not in measured.covered for source in sources):
         note += " Variants that run.variants leaves out are not among them."
     if measured.left_out:

@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 from statistics import mean
 
-from tfcore.published.numbers import paper_names
 from tfcore.report.ablations import PAPER_ROWS, change, source_of
 from tfcore.report.cells import PAPER_DATASETS
-from tfcore.report.measured import AVERAGE, Measured, Source
+from tfcore.report.measured import Measured, Source
 from tfcore.report.table import Cell
 
 TOLERANCE = 0.5  # p.p., where no interval says how sure a number is
@@ -38,10 +37,7 @@ class Evidence:
     def dataset(self, published: str) -> str | None:
         """Return our name of the paper's dataset if the benchmark covers exactly its categories."""
         name = self._names.get(published)
-        if name is None:
-            return None
-        covered = {*self.measured.categories(name), AVERAGE}
-        return name if covered == set(paper_names("Table 1" if published == VISA else "Table 2", "category")) else None
+        return name if name is not None and self.measured.covers_paper(name) else None
 
     def cell(self, published: str, metric: str, source: Source | None = None) -> Cell:
         """Return the average over the dataset, or over both for ``Average``; empty unless complete."""

@@ -10,6 +10,7 @@ import pandas as pd
 from tfcore.config import Settings
 from tfcore.errors import UserError
 from tfcore.metrics.rows import COLUMNS
+from tfcore.published.numbers import paper_categories
 from tfcore.report.table import Cell
 from tfcore.runs import METHOD, shared_variant, stage_settings
 
@@ -74,6 +75,11 @@ class Measured:
     def categories(self, dataset: str) -> list[str]:
         """Return the categories of a dataset that the benchmark covers."""
         return self.settings.datasets[dataset].categories
+
+    def covers_paper(self, dataset: str) -> bool:
+        """Return whether the categories are the paper's; averages over others are of different things."""
+        published = self.settings.datasets[dataset].published
+        return published is not None and set(self.categories(dataset)) == set(paper_categories(published))
 
     def sources(self) -> list[tuple[str, Source]]:
         """Return title and source of every measured column: the baseline, what is compared, further methods."""

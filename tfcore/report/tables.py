@@ -97,13 +97,11 @@ def overview_table(measured: Measured) -> Table:
 def _groups(measured: Measured) -> list[tuple[str, str | None, bool]]:
     """Return title, the paper's name, and whether the published number is an average over the same, per column pair."""
     settings = measured.settings
-    selected = [settings.datasets[name] for name in settings.run.datasets]
     groups: list[tuple[str, str | None, bool]] = []
-    for dataset in selected:
-        number = {"VisA": 1, "MVTec AD": 2}.get(dataset.published or "")
-        same = number is not None and {*dataset.categories, AVERAGE} == set(paper_names(f"Table {number}", "category"))
-        groups.append((dataset.title, dataset.published, same))
-    if len(selected) > 1:
+    for name in settings.run.datasets:
+        dataset = settings.datasets[name]
+        groups.append((dataset.title, dataset.published, measured.covers_paper(name)))
+    if len(groups) > 1:
         both = sorted(name or "" for _, name, _ in groups) == sorted(PAPER_DATASETS)
         groups.append(("Average", "Average" if both else None, both and all(same for _, _, same in groups)))
     return groups
