@@ -33,7 +33,7 @@ def test_all_tables_through_the_slurm_profile(cluster, benchmark):
     assert len(submitted) < 20
     if os.environ.get("ACCOUNTING") == "1":
         accounted = command("sacct", "-n", "-X", "-P", "-o", "JobID,State,Account").split()
-        assert {f"{job['id']}|COMPLETED|tests" for job in submitted} <= set(accounted)
+        assert {f"{job['id']}|COMPLETED|root" for job in submitted} <= set(accounted)
 
     record = json.loads(next(benchmark.folder.glob("results/checkpoints/*/*/full/seed0/run.json")).read_text())
     assert record["resumed_after_step"] == 0

@@ -1,6 +1,6 @@
 #!/bin/bash
-# Give the cluster of start.sh an accounting database: MariaDB on a socket, slurmdbd on the loopback address, and one
-# account, of root. Called by start.sh when ACCOUNTING=1, after munged and slurm.conf are there.
+# Give the cluster of start.sh an accounting database: MariaDB on a socket and slurmdbd on the loopback address; root has
+# the account root by itself. Called by start.sh when ACCOUNTING=1, after munged and slurm.conf are there.
 set -euo pipefail
 state=${1:?usage: accounting.sh STATE_FOLDER}
 database=$state/database
@@ -39,5 +39,3 @@ EOF
 MYSQL_UNIX_PORT="$database/socket" /usr/sbin/slurmdbd
 for _ in $(seq 300); do sacctmgr -n show cluster > /dev/null 2>&1 && break; sleep 0.2; done
 sacctmgr -i -Q add cluster transfusion-test
-sacctmgr -i -Q add account tests Cluster=transfusion-test
-sacctmgr -i -Q add user root Account=tests
