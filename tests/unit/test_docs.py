@@ -182,18 +182,19 @@ def test_marked_block_runs(text, tmp_path: Path):
 
 
 SETTINGS = [
-    pytest.param(text, id=f"{page.name} {number}")
+    pytest.param(base, text, id=f"{page.name} {number}")
     for page in PAGES
-    for number, (_, text) in enumerate(blocks(page, "yaml"))
+    for number, (base, text) in enumerate(blocks(page, "yaml"))
     if set(yaml.safe_load(text) or {}) & {"run", "datasets", "variants", "train", "sweeps", "score", "hardware"}
 ]
 
 
-@pytest.mark.parametrize("text", SETTINGS)
-def test_settings_in_the_docs_are_valid(text, tmp_path: Path):
+@pytest.mark.parametrize(("base", "text"), SETTINGS)
+def test_settings_in_the_docs_are_valid(base, text, tmp_path: Path):
     overlay = tmp_path / "mine.yaml"
     overlay.write_text(text, encoding="utf-8")
-    load_settings(ROOT / "params.yaml", overlay)
+    bases = ["params.yaml", base.removeprefix("over ")] if base else ["params.yaml"]
+    load_settings(*(ROOT / name for name in bases), overlay)
 
 
 def test_every_page_is_in_the_contents():
