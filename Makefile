@@ -8,6 +8,9 @@ PIP := --quiet --disable-pip-version-check --no-compile
 TORCH_INDEX ?= $(shell command -v nvidia-smi >/dev/null || { curl -sfI -m 5 $(CPU_INDEX)/torch/ >/dev/null 2>&1 && echo $(CPU_INDEX); })
 CPU_INDEX := https://download.pytorch.org/whl/cpu
 
+# A hundred jobs import torch. Where bytecode is not kept, as in many containers, each would compile it: 10 s a job.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: help venv demo test check test-slurm test-browser pull merge docs clean
 .DEFAULT_GOAL := help
 
