@@ -121,9 +121,9 @@ def test_a_table_asks_only_for_the_runs_that_it_shows(tmp_path, target, training
 def test_demo_plan_lists_every_row_of_table_4(tmp_path):
     done = snakemake("--dry-run", "--profile", "demo", "--directory", tmp_path, "all_tables")
     counts = job_counts(done.stdout + done.stderr)
-    # full and untrained on four categories; the 15 others, of which three share a training, on one of each dataset
-    assert counts["train_model"] == 4 * 2 + 2 * 13
-    assert counts["score_maps"] == 4 * 2 + 2 * 15
+    # full and untrained on four categories; the 15 others, of which three share a training, on one
+    assert counts["train_model"] == 4 * 2 + 13
+    assert counts["score_maps"] == 4 * 2 + 15
     assert counts["make_table"] == 9
 
 
