@@ -28,6 +28,7 @@ rule train_model:
         f"logs/train_model/{RUN}.log",
     benchmark:
         f"logs/benchmarks/train_model/{RUN}.tsv"
+    priority: 1  # the longest jobs first: one that starts last would keep everybody waiting
     threads: 4
     resources:
         gpu=1,
