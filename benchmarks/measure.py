@@ -1,6 +1,7 @@
 """Measuring two ways alternately: medians, peak memory, the device's peak, a table and a CSV."""
 
 import csv
+import gc
 import statistics
 import threading
 import time
@@ -29,6 +30,7 @@ class PeakMemory:
             torch.cuda.reset_peak_memory_stats(self.device)
             self._before = torch.cuda.memory_allocated(self.device)
             return self
+        gc.collect()  # what is freed during the block would be subtracted from what it takes
         self._before = psutil.Process().memory_info().rss
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._sample)
