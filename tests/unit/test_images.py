@@ -7,13 +7,13 @@ from PIL import Image
 from tfcore.data.images import (
     centre_crop,
     pictures_below,
+    pixels_of,
     read_image,
     read_mask,
     resize_image,
     resize_mask_antialiased,
     resize_mask_nearest,
 )
-from tfcore.data.view import pixels_of
 from tfcore.errors import UserError
 from tfcore.predict import picture_files
 
@@ -173,19 +173,18 @@ def test_the_antialiased_rule_looks_at_a_part_and_gives_the_whole(case):
 
 def test_pixels_are_seen_without_copying_and_copied_where_that_is_impossible(monkeypatch):
     image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (97, 141, 3), np.uint8))
-    with pixels_of(image) as pixels:
-        assert pixels.shape == (97, 141, 4)
-        assert np.array_equal(pixels[..., :3], np.asarray(image))
-        image.putpixel((5, 3), (1, 2, 3))
-        assert pixels[3, 5, :3].tolist() == [1, 2, 3]
+    pixels = pixels_of(image)
+    assert pixels.shape == (97, 141, 4)
+    assert np.array_equal(pixels[..., :3], np.asarray(image))
+    image.putpixel((5, 3), (1, 2, 3))
+    assert pixels[3, 5, :3].tolist() == [1, 2, 3]
     seen = resize_image(image, 32)
 
-    def in_several_blocks(*_):
+    def in_several_blocks(*_, **__):
         raise ValueError("the image is in multiple blocks")
 
     monkeypatch.setattr(Image.Image, "__arrow_c_array__", in_several_blocks)
-    with pixels_of(image) as pixels:
-        assert pixels.shape == (97, 141, 3)
+    assert pixels_of(image).shape == (97, 141, 3)
     assert np.array_equal(resize_image(image, 32), seen)
     with pytest.raises(ValueError, match="expected an RGB image, found L"):
         resize_image(Image.fromarray(GREY), 8)

@@ -5,11 +5,11 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import nanoarrow
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from tfcore.data.view import pixels_of
 from tfcore.errors import UserError
 
 # Resizing only reads Pillow's pixels, and copying them first would cost more than it protects.
@@ -92,13 +92,26 @@ def resize_image(image: Image.Image, size: int) -> ImageArray:
     import torch  # slow to import, and only packing resizes
     from torch.nn.functional import interpolate
 
-    with pixels_of(image) as pixels:
-        planes = torch.from_numpy(pixels).permute(2, 0, 1)[None]
-        resized = interpolate(planes, (size, size), mode="bilinear", antialias=True)[0].numpy()
+    planes = torch.from_numpy(pixels_of(image)).permute(2, 0, 1)[None]
+    resized = interpolate(planes, (size, size), mode="bilinear", antialias=True)[0].numpy()
     result = np.empty((size, size, 3), np.uint8)
     for channel in range(3):  # several times as fast as one copy in another order
         result[..., channel] = resized[channel]
     return result
+
+
+def pixels_of(image: Image.Image) -> ImageArray:
+    """Return an RGB image's pixels without copying them, (H, W, 4), the fourth channel without meaning.
+
+    Copied, (H, W, 3), if the image is larger than one block of Pillow's memory.
+    """
+    if image.mode != "RGB":
+        raise ValueError(f"expected an RGB image, found {image.mode}")
+    try:
+        memory = nanoarrow.c_array(image).child(0).view().buffer(1)  # the values; buffer 0 would mark missing ones
+    except ValueError:
+        return np.asarray(image)
+    return np.asarray(memory).reshape(image.height, image.width, 4)
 
 
 def resize_mask_nearest(mask: MaskArray, size: int) -> MaskArray:
