@@ -84,12 +84,14 @@ def guessed_ssim(prediction: Tensor, normal: Tensor) -> Tensor:
 
 
 def _ssim(first: Tensor, second: Tensor, value_range: float | Tensor) -> Tensor:
-    channels, height, width = first.shape[1:]
+    height, width = first.shape[2:]
     if min(height, width) < SSIM_WINDOW:
         raise UserError(f"data.crop: SSIM needs images of at least {SSIM_WINDOW} pixels, found {height}×{width}")
     position = torch.arange(SSIM_WINDOW, device=first.device) - SSIM_WINDOW // 2
     window = torch.exp(-position.square() / (2 * SSIM_SIGMA**2))  # made on the device: no copy in every step
-    window = (window / window.sum()).expand(channels, 1, 1, -1)
+    # All planes as channels of one image: the mean is the same, and a CPU filters them in half the time.
+    first, second = first.reshape(1, -1, height, width), second.reshape(1, -1, height, width)
+    window = (window / window.sum()).expand(first.shape[1], 1, 1, -1)
     result: Tensor = ssim(first, second, data_range=value_range, win=window)
     return result
 
