@@ -2,92 +2,24 @@
 
 import os
 import re
-import shlex
 import subprocess
 import sys
 from pathlib import Path
-from textwrap import dedent
 
 import pytest
 import typer
 import yaml
+from pages import PAGES, ROOT, blocks, page_commands
 
 from tfcore.config import load_settings
 
-ROOT = Path(__file__).parents[2]
-PAGES = [page for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))] if page.exists()]
 OTHERS = {"cd", "git", "pip", "source", "sudo", "apt-get", "export", "python3", "sbatch", "squeue", "tar", "ls", "head"}
 OTHERS |= {"sinfo", "scancel", "rsync", "ssh", "cat", "mkdocs", "pytest", "nvidia-smi", "watch", "tail", "echo", "cp"}
-
-
-def blocks(page: Path, *languages: str) -> list[tuple[str, str]]:
-    """Return (marker, text) of the fenced blocks in these languages; a marker is the HTML comment right above."""
-    found, previous, language, lines = [], "", None, []
-    for line in page.read_text(encoding="utf-8").splitlines():
-        fence = line.lstrip()  # blocks within lists are indented
-        if not fence.startswith("```"):
-            lines.append(line)
-            previous = line if language is None else previous
-        elif language is None:
-            language, lines = fence[3:].split(" ")[0].strip(), []
-        else:
-            if language in languages:
-                marker = re.fullmatch(r"<!-- (.*) -->", previous)
-                found.append((marker[1] if marker else "", dedent("\n".join(lines)) + "\n"))
-            language, previous = None, ""
-    return found
-
-
-def commands(text: str) -> list[list[str]]:
-    """Return the words of each command in a block, without comments, variables and redirections."""
-    found = []
-    for line in text.replace("\\\n", " ").splitlines():
-        if line.strip() and not line.lstrip().startswith("#"):
-            words = shlex.split(line, comments=True)
-            while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
-                words = words[1:]
-            for part in split(words):
-                found.append(part)
-    return found
-
-
-def split(words: list[str]) -> list[list[str]]:
-    parts: list[list[str]] = [[]]
-    for word in words:
-        if word in ("&&", "|", ";"):
-            parts.append([])
-        elif word in (">", ">>", "2>&1"):
-            break
-        else:
-            parts[-1].append(word)
-    return [part for part in parts if part]
-
-
-def plain(page: Path) -> list[str]:
-    """Return blocks without a language that are commands."""
-    return [text for _, text in blocks(page, "") if re.match(r"(python|snakemake|make|dvc|git) ", text)]
-
-
-def inline(page: Path) -> list[str]:
-    """Return the commands within sentences and tables: code that begins with one of our tools and goes on."""
-    prose = re.sub(r"^ *```.*?^ *```", "", page.read_text(encoding="utf-8"), flags=re.S | re.M)
-    tools = r"python -m tfcore|(?:\.venv/bin/)?snakemake|make|dvc"
-    # `train …` or `--profile NAME` are patterns for the reader, not commands.
-    return [
-        text for text in re.findall(rf"`((?:{tools}) [^`\n]+)`", prose) if not re.search(r"…|NAME|\bN\b|[<\[|]", text)
-    ]
-
 
 COMMANDS = [
     pytest.param(words, whole, id=f"{page.name}: {' '.join(words)[:70]}")
     for page in PAGES
-    for whole, texts in (
-        (True, [text for _, text in blocks(page, "bash", "sh", "console")]),
-        (True, plain(page)),
-        (False, inline(page)),  # may name a command without what it needs
-    )
-    for text in texts
-    for words in commands(text)
+    for words, whole in page_commands(page)
 ]
 
 

@@ -23,7 +23,7 @@ def score_file(folder, dataset, category, value, seed=0, point="main", variant="
 
 
 def gathered(files, folder, **options):
-    gather(files, [], folder / "metrics.csv", folder / "metrics.json", **options)
+    gather(files, folder / "metrics.csv", folder / "metrics.json", **options)
     table = pd.read_csv(folder / "metrics.csv", dtype={"commit": str})
     return table, json.loads((folder / "metrics.json").read_text())
 
@@ -87,6 +87,9 @@ def test_bad_files_are_named(tmp_path):
     empty = score_file(tmp_path, "a", "cap", "")
     with pytest.raises(UserError, match="a row has no value"):
         gathered([good, empty], tmp_path)
-    with pytest.raises(UserError, match="no score file"):
-        gathered([], tmp_path)
     assert not (tmp_path / "metrics.csv").exists()
+
+
+def test_nothing_scored_yet_is_an_empty_table(tmp_path):
+    table, summary = gathered([], tmp_path)
+    assert list(table.columns) == list(COLUMNS) and table.empty and summary == {}

@@ -216,7 +216,7 @@ def test_a_table_from_its_own_scores_is_the_one_from_all_metrics(tmp_path, monke
         scores.to_csv(file, index=False)
     files = score_files(settings)
     assert len(files) == 2 * 27
-    gather(files, [], "metrics.csv", "metrics.json")
+    gather(files, "metrics.csv", "metrics.json")
     dataset, variants = {1: ("visa", ["full"]), 3: ("", ["full"]), 4: ("", ["full", "no_normal_loss"])}[number]
     own = [file for file in files if dataset in file.parts[2:3] or not dataset]
     own = [file for file in own if file.parts[4] in variants]

@@ -8,6 +8,7 @@ import typer
 from tfcore.cli import app
 from tfcore.cli.options import DEFAULT_PARAMS, Category, Dataset, Params, Seed, Variant
 from tfcore.config import load_settings
+from tfcore.errors import UserError
 from tfcore.runs import Run, shared_variant, stage_settings
 
 Maps = Annotated[Path | None, typer.Option(help="Maps file; default: where inference put the run's.")]
@@ -85,8 +86,10 @@ def gather_command(
 
     settings = load_settings(*params)
     listed = [*(files or []), *(read_list(files_from) if files_from else [])]
+    if not listed and files_from is None:
+        raise UserError("no score file was given: score a run first (tfcore score-run)")
     categories = {name: settings.datasets[name].categories for name in settings.run.datasets}
-    gather(listed, [], out, out_json, categories, settings.score.confidence, settings.score.resamples)
+    gather(listed, out, out_json, categories, settings.score.confidence, settings.score.resamples)
 
 
 @app.command("score")

@@ -19,8 +19,7 @@ SUMMARY = ("image_auroc", "aupro")
 
 
 def gather(
-    score_files: Sequence[Path | str],
-    sweep_files: Sequence[Path | str],
+    files: Sequence[Path | str],
     out_csv: Path | str,
     out_json: Path | str,
     categories: Mapping[str, Sequence[str]] | None = None,
@@ -28,7 +27,7 @@ def gather(
     resamples: int = 2000,
 ) -> pd.DataFrame:
     """Write every row of the score and sweep files, with averages (`gathered`), as one CSV, and a summary as JSON."""
-    table = gathered([*score_files, *sweep_files], categories, confidence, resamples)
+    table = gathered(files, categories, confidence, resamples)
     with replacing(out_csv) as temporary:
         table.to_csv(temporary, index=False)
     write_json(out_json, summary(table))
@@ -41,7 +40,7 @@ def gathered(
     confidence: float = 0.95,
     resamples: int = 2000,
 ) -> pd.DataFrame:
-    """Return every row of the files, then their averages.
+    """Return every row of the files, then their averages; no rows where there is no file.
 
     ``categories`` lists what each dataset must have: a dataset that lacks one gets no average, for a mean over part of
     the categories compares with nothing. Without it, what is there counts as all. The intervals of averages come from
@@ -49,7 +48,7 @@ def gathered(
     not a score file and for two rows of the same run, point and metric.
     """
     if not files:
-        raise UserError("no score file was given: score a run first (tfcore score-run)")
+        return pd.DataFrame(columns=list(COLUMNS))
     rows = pd.concat([_read(file) for file in files], ignore_index=True)
     _refuse_duplicates(rows)
     expected = categories or {
@@ -59,9 +58,7 @@ def gathered(
 
 
 def gathered_for(settings: Settings, files: Sequence[Path | str]) -> pd.DataFrame:
-    """Return what the settings make of the files; no rows where there is no file."""
-    if not files:
-        return pd.DataFrame(columns=list(COLUMNS))
+    """Return what the settings make of the files."""
     categories = {name: settings.datasets[name].categories for name in settings.run.datasets}
     return gathered(files, categories, settings.score.confidence, settings.score.resamples)
 
