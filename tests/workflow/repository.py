@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -38,11 +39,16 @@ class Repository:
         """Run Snakemake with two cores."""
         return self.run("snakemake", "--cores", "2", *arguments, check=check)
 
-    def make_target(self, *words):
-        """Run a target of the Makefile with the environment of these tests, as it is installed; return its output."""
+    def script(self, lines):
+        """Run lines of the documentation in bash, ``make`` with the environment of these tests; return the output."""
         environment = PROGRAMS.parent
-        done = self.run("make", f"VENV={environment}", f"--old-file={environment}/.installed", *words)
+        make = f'make() {{ command make VENV={environment} --old-file={environment}/.installed "$@"; }}'
+        done = self.run("bash", "-euo", "pipefail", "-c", f"{make}\n{lines}")
         return done.stdout + done.stderr
+
+    def make_target(self, *words):
+        """Run a target of the Makefile as it is installed; return its output."""
+        return self.script(shlex.join(["make", *words]))
 
     def plan(self, *arguments):
         """Return the jobs that Snakemake would run, as ``rule wildcards``; targets without output left out."""

@@ -3,33 +3,9 @@
 import shutil
 
 import pytest
-from repository import Repository
 from test_reruns import AFTER_METRICS, pictures
 
 MODEL = "results/checkpoints/demo_visa/pills/full/seed0/model.safetensors"
-
-
-@pytest.fixture(scope="module")
-def published(finished, tmp_path_factory):
-    """Return a repository whose results are recorded by dvc and pushed to the folder beside it."""
-    repository = finished.copy(tmp_path_factory.mktemp("published") / "checkout")
-    recorded = repository.run("dvc", "repro").stdout
-    assert recorded.count("Running stage") == 4
-    repository.git("add", ".")
-    repository.git("commit", "-q", "-m", "Results")
-    repository.run("dvc", "push")
-    return repository
-
-
-@pytest.fixture(scope="module")
-def pulled(published, tmp_path_factory):
-    """Return a fresh clone with the results pulled, without any data; tests must not change it."""
-    repository = Repository(tmp_path_factory.mktemp("pulled") / "clone")
-    published.run("git", "clone", "-q", published.folder, repository.folder)
-    store = published.folder.parent / "transfusion-store"
-    repository.run("dvc", "remote", "modify", "--local", "store", "url", store)
-    assert "Nothing to be done" in repository.make_target("pull")
-    return repository
 
 
 @pytest.fixture
