@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from tfcore.errors import InterruptedTraining
 from tfcore.files import write_json
 
 TOUCH_SECONDS = 20.0
@@ -98,14 +99,16 @@ def is_alive(path: Path) -> bool:
 def claimed(path: Path, stop: object = None) -> Iterator[bool]:
     """Hold the claim ``path`` during the block; wait while another living process holds it.
 
-    Yields whether it had to wait. When ``stop`` becomes true while waiting, the block runs without the claim: it is to
-    see ``stop`` itself and end.
+    Yields whether it had to wait. Raises `InterruptedTraining` when ``stop`` becomes true before the claim is held:
+    what lies there is the other process's, and must not be touched.
     """
     claim = Claim(path)
     waited = False
     while not stop and not _try(claim):
         waited = True
         _wait_for_change(claim, stop)
+    if not claim.mine():
+        raise InterruptedTraining(f"stopped while another process trains this run ({path}); nothing was changed")
     done = threading.Event()
     toucher = threading.Thread(target=_keep_touching, args=(claim, done), daemon=True)
     toucher.start()

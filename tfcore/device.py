@@ -56,7 +56,7 @@ def prepare(hardware: HardwareSettings) -> torch.device:
     claim_gpu(hardware.jobs_per_gpu)
     if not torch.cuda.is_available():
         raise UserError("hardware.device: cuda was asked for, but torch finds no usable GPU (set it to auto or cpu)")
-    # Float32 that is left over (losses, layers outside autocast) may use the matrix units unless bits matter.
+    # Shapes are the same in every step: cuDNN tries its kernels once and keeps the fastest, unless bits matter.
     torch.backends.cudnn.benchmark = not hardware.deterministic
     return torch.device("cuda", torch.cuda.current_device())
 

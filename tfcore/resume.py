@@ -14,18 +14,11 @@ from typing import Any
 
 import torch
 
-from tfcore.errors import UserError
 from tfcore.files import replacing
 
 KEPT = 2
 STALE_SECONDS = 3600.0
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
-
-
-class InterruptedTraining(UserError):
-    """Training was asked to stop and has saved its state; the same command continues it."""
-
-    exit_code = 75  # EX_TEMPFAIL: not zero, so Snakemake retries the job and the retry resumes
 
 
 def save_state(folder: Path, identity: dict[str, Any], state: dict[str, Any]) -> Path:

@@ -31,14 +31,14 @@ from tfcore.device import (
     to_device,
     upload,
 )
-from tfcore.errors import UserError
+from tfcore.errors import InterruptedTraining, UserError
 from tfcore.files import read_json, replacing, sha256_of
 from tfcore.log import TrainingLog
 from tfcore.model.checkpoint import save_checkpoint
 from tfcore.model.losses import training_losses
 from tfcore.model.unet import UNet, count_parameters
 from tfcore.provenance import finish_record, start_record
-from tfcore.resume import InterruptedTraining, StopRequest, clear_states, load_state, save_state, stop_on_signal
+from tfcore.resume import StopRequest, clear_states, load_state, save_state, stop_on_signal
 from tfcore.runs import METHOD, Run
 
 TERMS = ["mask", "anomaly", "normal", "consistency", "total"]

@@ -9,8 +9,11 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from unittest.mock import Mock
 
+import pytest
+
 from tfcore import claim
 from tfcore.claim import Claim, claimed, is_alive
+from tfcore.errors import InterruptedTraining
 
 
 def test_claim_exists_during_the_block_and_is_gone_after(tmp_path):
@@ -62,9 +65,9 @@ def test_waiting_ends_when_asked_to_stop(tmp_path):
     path.write_text(json.dumps({"token": "x", "host": "another-node", "pid": 1, "job": "7"}))
     stop: list[int] = []
     threading.Timer(0.5, stop.append, [1]).start()
-    with claimed(path, stop):
-        assert stop
-    assert json.loads(path.read_text())["token"] == "x"
+    with pytest.raises(InterruptedTraining, match="another process trains this run"), claimed(path, stop):
+        pytest.fail("the block must not run: what lies there is the other process's")
+    assert stop and json.loads(path.read_text())["token"] == "x"
 
 
 def test_damaged_claim_is_freed_after_a_while(tmp_path, monkeypatch):

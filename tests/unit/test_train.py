@@ -12,9 +12,8 @@ from tiny_training import CPU, RUN, TRAIN, make_packed, settings_of
 import tfcore.files
 import tfcore.train
 from tfcore.config import HardwareSettings, TrainingSettings
-from tfcore.errors import UserError
+from tfcore.errors import InterruptedTraining, UserError
 from tfcore.files import read_json
-from tfcore.resume import InterruptedTraining
 from tfcore.runs import Run
 from tfcore.train import Training, TrainingData, check_scale, new_network, train
 

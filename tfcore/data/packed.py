@@ -23,7 +23,7 @@ class Packed:
 
     def __init__(self, folder: Path | str) -> None:
         self.folder = Path(folder)
-        self.about: dict[str, Any] = _about(self.folder)
+        self.about: dict[str, Any] = _about(self.folder, "dataset", "category", "size", "counts")
         self.dataset: str = self.about["dataset"]
         self.category: str = self.about["category"]
         self.size: int = self.about["size"]
@@ -50,7 +50,10 @@ class Packed:
     @cached_property
     def index(self) -> pd.DataFrame:
         """One row per image, in the order of the arrays: file, split, label, defect."""
-        table = pd.read_csv(self.folder / "index.csv", dtype={"file": str, "defect": str}, keep_default_na=False)
+        try:
+            table = pd.read_csv(self.folder / "index.csv", dtype={"file": str, "defect": str}, keep_default_na=False)
+        except (OSError, ValueError) as error:
+            raise UserError(f"{self.folder / 'index.csv'}: missing or damaged; pack the category again") from error
         if len(table) != self.train_count + self.test_count:
             raise UserError(f"{self.folder / 'index.csv'}: not the rows that pack.json says; pack the category again")
         return table
@@ -82,17 +85,20 @@ class Packed:
 
 def packed_textures(folder: Path | str) -> NDArray[np.uint8]:
     """Return the packed textures (N, S, S, 3), RGB."""
-    about = _about(Path(folder))
+    about = _about(Path(folder), "count", "size")
     return _mapped(Path(folder) / "images.npy", about["count"], about["size"])
 
 
-def _about(folder: Path) -> dict[str, Any]:
+def _about(folder: Path, *keys: str) -> dict[str, Any]:
     try:
         about: dict[str, Any] = read_json(folder / "pack.json")
     except OSError as error:
         raise UserError(f"{folder}: not packed yet (no pack.json); run the pack step") from error
     except ValueError as error:
         raise UserError(f"{folder / 'pack.json'}: not valid JSON; pack again") from error
+    missing = [key for key in keys if not isinstance(about, dict) or key not in about]
+    if missing:
+        raise UserError(f"{folder / 'pack.json'}: lacks {', '.join(missing)}; pack again")
     return about
 
 

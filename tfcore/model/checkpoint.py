@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from tfcore.config import ModelSettings
+from tfcore.config import TrainingSettings
 from tfcore.errors import UserError
 from tfcore.files import order_header, replacing
 from tfcore.model.unet import UNet
@@ -47,7 +47,7 @@ def load_checkpoint(
         raise UserError(f"{path}: damaged, its content does not match its weights_sha256; fetch or train it again")
     try:
         settings, run = json.loads(header["settings"]), json.loads(header["run"])
-        network = UNet(ModelSettings.model_validate(settings["model"]))
+        network = UNet(TrainingSettings.model_validate(settings).model)
         network.load_state_dict(state)
     except (ValidationError, KeyError, ValueError, RuntimeError) as error:
         detail = str(error).splitlines()[0]
