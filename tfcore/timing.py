@@ -41,8 +41,8 @@ def time_inference(
 
 def time_point(model: Model, size: int, steps: int, batch: int) -> list[str]:
     """Return the cells of one point after a warm-up; empty ones when the GPU's memory is too small."""
-    images = torch.randint(0, 256, (batch, size, size, 3), dtype=torch.uint8, device=model.device)
     try:
+        images = torch.randint(0, 256, (batch, size, size, 3), dtype=torch.uint8, device=model.device)
         first = timed(model, images, WARM_UP_STEPS)
         repeats = 3 if first * steps / WARM_UP_STEPS > LONG_SECONDS else REPEATS
         seconds = sorted(timed(model, images, steps) / batch for _ in range(repeats))

@@ -366,6 +366,22 @@ def test_table_5_reads_times_and_their_device(tmp_path, metrics, settings):
         make_table(5, metrics, settings, timing)
 
 
+def test_table_5_leaves_a_cell_empty_where_a_batch_did_not_fit(tmp_path, metrics, settings):
+    timing = tmp_path / "timing.csv"
+    lines = ["device,steps,batch,repeats,seconds_per_image", "NVIDIA H100,20,8,5,0.12", "NVIDIA H100,20,999,0,"]
+    timing.write_text("\n".join(lines))
+    table = make_table(5, metrics, settings, timing)
+    assert (table.rows[-2][5].value, table.rows[-1][5].value) == (0.12, None)
+    assert "| NVIDIA H100 | 20  | 999     |  " in markdown(table)
+    assert "out of memory" in table.notes[-1] and "out of memory" in csv_text(table)
+    timing.write_text("\n".join([lines[0], lines[2]]))  # none fits
+    assert make_table(5, metrics, settings, timing).rows[-1][5].value is None
+    for wrong in ("NVIDIA H100,20,8,5,", "NVIDIA H100,20,8,0,-1"):
+        timing.write_text("\n".join([lines[0], wrong]))
+        with pytest.raises(UserError, match="positive numbers"):
+            make_table(5, metrics, settings, timing)
+
+
 def test_table_8_takes_the_best_epoch_and_says_it_is_tuned(tmp_path, settings):
     rows = read_metrics(write_metrics(tmp_path / "metrics.csv", settings, points=("main", "epoch=500", "epoch=1000")))
     table = make_table(8, rows, settings)
@@ -406,9 +422,23 @@ def test_tables_can_be_made_before_anything_is_measured(tmp_path, settings):
     assert "Stands on 0 of 27 runs" in (tmp_path / "tables/table3.md").read_text()
 
 
-def test_there_is_no_table_10(metrics, settings):
+def test_there_is_no_table_10(tmp_path, metrics, settings):
     with pytest.raises(UserError, match="Tables 1 to 9"):
         make_table(10, metrics, settings)
+    with pytest.raises(UserError, match="Tables 1 to 9"):  # whether or not anything was measured
+        write_tables(tmp_path / "none.csv", settings, tmp_path, [10])
+
+
+def test_a_file_that_is_no_table_is_refused_in_one_line(tmp_path, metrics, settings):
+    text = tmp_path / "notes.md"
+    text.write_text("A title\nwords\nwords, words, words\n")
+    for read in (read_metrics, lambda file: gather([file], tmp_path / "out.csv", tmp_path / "out.json")):
+        with pytest.raises(UserError, match=r"notes\.md: cannot be read") as refused:
+            read(text)
+        assert "\n" not in str(refused.value)
+    with pytest.raises(UserError, match=r"notes\.md: cannot be read") as refused:
+        make_table(5, metrics, settings, text)
+    assert "\n" not in str(refused.value)
 
 
 # Writers

@@ -11,6 +11,7 @@ from tfcore.errors import UserError
 from tfcore.files import replacing, write_json
 from tfcore.metrics.intervals import mean_interval, over_seeds
 from tfcore.metrics.rows import COLUMNS
+from tfcore.report.measured import one_line
 
 AVERAGE = "average"
 KEY = ["method", "variant", "seed", "point", "metric"]
@@ -79,7 +80,7 @@ def _read(file: Path | str) -> pd.DataFrame:
             na_values={"value": [""], "low": [""], "high": [""]},
         )
     except (OSError, ValueError) as error:
-        raise UserError(f"{file}: cannot be read as scores: {error}") from error
+        raise UserError(f"{file}: cannot be read as scores: {one_line(error)}") from error
     if list(rows.columns) != list(COLUMNS):
         raise UserError(f"{file}: its columns are not those of scores: {', '.join(COLUMNS)}")
     if rows["value"].isna().any():

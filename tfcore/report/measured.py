@@ -21,12 +21,17 @@ _Key = tuple[str, str, str, str, str, str]  # method, dataset, category, variant
 _Value = tuple[float, float | None, float | None]  # value, low, high in per cent
 
 
+def one_line(error: Exception) -> str:
+    """Return an error's message without line breaks, which those of pandas have."""
+    return " ".join(str(error).split())
+
+
 def read_metrics(file: Path | str) -> pd.DataFrame:
     """Read ``results/metrics.csv``; `UserError` if it is missing, lacks a column or has values outside [0, 1]."""
     try:
         rows = pd.read_csv(file, dtype={"category": str, "point": str, "seed": str}, keep_default_na=False)
     except (OSError, ValueError) as error:
-        raise UserError(f"{file}: cannot be read ({error}); `python -m tfcore gather` makes it") from error
+        raise UserError(f"{file}: cannot be read ({one_line(error)}); `python -m tfcore gather` makes it") from error
     missing = [name for name in COLUMNS if name not in rows]
     if missing:
         raise UserError(f"{file}: lacks the column {', '.join(missing)}; make it anew by `python -m tfcore gather`")

@@ -31,8 +31,7 @@ _Rows = list[list[Cell | str]]
 
 def make_table(number: int, metrics: pd.DataFrame, settings: Settings, timing: Path | None = None) -> Table:
     """Make one of the paper's Tables 1-9 from the metrics (`read_metrics`); Table 5 reads the ``timing`` CSV."""
-    if number not in NUMBERS:
-        raise UserError(f"table {number}: there are Tables 1 to 9")
+    _check_number(number)
     return table_of(number, Measured(metrics, settings), timing)
 
 
@@ -61,6 +60,8 @@ def write_tables(
 
     ``metrics`` is the file of all metrics, or the rows of those that the tables show.
     """
+    for number in numbers or []:
+        _check_number(number)  # before the metrics are looked for
     rows = metrics if isinstance(metrics, pd.DataFrame) else read_metrics(metrics)
     if not numbers and not datasets:
         numbers, datasets = list(NUMBERS), further_datasets(settings)
@@ -68,6 +69,11 @@ def write_tables(
     measured = Measured(rows, settings)
     tables += [dataset_table(name, measured) for name in datasets or []]
     return [file for table in tables for file in write_table(table, out)]
+
+
+def _check_number(number: int) -> None:
+    if number not in NUMBERS:
+        raise UserError(f"table {number}: there are Tables 1 to 9")
 
 
 def overview_table(measured: Measured) -> Table:
