@@ -146,4 +146,4 @@ def check_scored_alone(output):
     for stage in ("data", "checkpoints", "maps"):
         assert f"Stage '{stage}' didn't change, skipping" in output
     assert rules(output) >= {"score_maps", "sweep_maps", "gather_metrics", "make_table", "report"}
-    assert not rules(output) & {"fetch_dataset", "check_data", "pack_category", "train_model", "infer_maps"}
+    assert not rules(output) & {"fetch_dataset", "check_category", "pack_category", "train_model", "infer_maps"}

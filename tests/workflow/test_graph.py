@@ -105,9 +105,28 @@ def test_paper_scale_plan_without_any_data(paper_scale):
     assert counts["train_model"] == counts["infer_maps"] == 27 * 13
     assert counts["score_maps"] == 27 * 15
     assert counts["fetch_dataset"] == 2
-    assert counts["check_data"] == counts["pack_category"] == 27
+    assert counts["check_category"] == counts["pack_category"] == 27
     assert 1000 <= counts["total"] <= 2000
     assert seconds < 15
+
+
+def test_targets_ask_for_every_file_of_a_table_and_a_figure(tmp_path):
+    done = snakemake("--dry-run", "--profile", "demo", "--directory", tmp_path, "all_tables")
+    (wanted,) = re.findall(r"^rule all_tables:\n    input: (.+)$", done.stdout + done.stderr, re.MULTILINE)
+    made = re.findall(r"^    output: (results/(?:tables|figures)/.+)$", done.stdout + done.stderr, re.MULTILINE)
+    outputs = {name for line in made for name in line.split(", ")}
+    assert {"results/tables/table1_intervals.tex", "results/tables/claims.csv"} <= outputs
+    claims = {name for name in outputs if "/claims" in name}  # asked for by the report page
+    assert outputs - claims == {
+        name for name in wanted.split(", ") if name.startswith(("results/tables", "results/fig"))
+    }
+
+
+def test_check_data_checks_every_category_and_trains_nothing(tmp_path):
+    done = snakemake("--dry-run", "--profile", "demo", "--directory", tmp_path, "check_data")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert job_counts(done.stdout + done.stderr)["check_category"] == 4
+    assert "pack_category" not in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize(("target", "trainings"), [("table1", 12), ("table3", 27), ("table5", 1)])

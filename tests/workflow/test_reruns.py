@@ -100,7 +100,7 @@ def test_new_category_runs_its_own_jobs(repository):
     repository.edit(lambda values: values["datasets"]["demo_visa"]["categories"].append("board"))
     board = ("demo_visa", "board")
     assert repository.plan() == (
-        {"check_data demo_visa/board", "pack_category demo_visa/board"}
+        {"check_category demo_visa/board", "pack_category demo_visa/board"}
         | jobs("train_model", *board, *TRAINED)
         | jobs("infer_maps", *board, *TRAINED)
         | jobs("score_maps", *board, *VARIANTS)

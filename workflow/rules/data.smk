@@ -8,6 +8,7 @@ localrules:
     make_demo_data,
     fetch_dataset,
     fetch_textures,
+    check_data,
     data,
 
 
@@ -86,8 +87,8 @@ rule fetch_textures:
 
 
 # A manifest that exists is not made again because the data were fetched again; packing compares the two.
-# Data changed on purpose: snakemake --forcerun check_data -- data
-rule check_data:
+# Data changed on purpose: snakemake --forcerun check_category -- data
+rule check_category:
     """Compare a category with what it should be, and list its files with their sha256."""
     input:
         lambda wildcards: (
@@ -98,9 +99,9 @@ rule check_data:
     output:
         "data/manifests/{dataset}/{category}.csv",
     log:
-        "logs/check_data/{dataset}/{category}.log",
+        "logs/check_category/{dataset}/{category}.log",
     benchmark:
-        "logs/benchmarks/check_data/{dataset}/{category}.tsv"
+        "logs/benchmarks/check_category/{dataset}/{category}.tsv"
     resources:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
@@ -111,6 +112,12 @@ rule check_data:
         python -m tfcore check-data {wildcards.dataset:q} --category {wildcards.category:q} --params {PARAMS:q} \
             >{log:q} 2>&1
         """
+
+
+rule check_data:
+    """All selected categories compared with what they should be."""
+    input:
+        per_category("data/manifests/{dataset}/{category}.csv"),
 
 
 rule pack_category:

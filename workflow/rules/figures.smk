@@ -2,6 +2,7 @@
 
 SHOWN_MAPS = f"results/maps/{{dataset}}/{{category}}/{INFERRED_AS[BASELINE]}/seed{SEEDS[0]}"
 SHOWN_LOSSES = f"results/checkpoints/{{dataset}}/{{category}}/{TRAINED_AS[BASELINE]}/seed{SEEDS[0]}/log.csv"
+FIGURE_KINDS = ["png", "svg", "csv"]
 SWEEP_SETTINGS = TABLE_SETTINGS | {"shown": STAGES["score"][BASELINE]["score"]}  # λ and kernel are drawn as lines
 
 
@@ -250,7 +251,12 @@ rule draw_gallery:
     input:
         gallery_images,
     output:
-        "results/figures/{kind}/{dataset}_{category}.png",
+        report(
+            "results/figures/{kind}/{dataset}_{category}.png",
+            caption="../report/gallery.rst",
+            category="Figures",
+            labels={"figure": "{kind}", "dataset": "{dataset}", "category": "{category}"},
+        ),
     log:
         "logs/draw_gallery/{kind}/{dataset}_{category}.log",
     benchmark:
@@ -291,11 +297,14 @@ rule galleries:
 rule figures:
     """Figures 3 and 5-10, and the losses."""
     input:
-        "results/figures/lambda_sweep.png",
-        "results/figures/kernel_sweep.png",
-        "results/figures/reverse_process.png",
         expand(
-            "results/figures/{name}_{dataset}.png",
+            "results/figures/{name}.{kind}",
+            name=["lambda_sweep", "kernel_sweep", "reverse_process"],
+            kind=FIGURE_KINDS,
+        ),
+        expand(
+            "results/figures/{name}_{dataset}.{kind}",
             name=["losses", "reconstructions", "failures", "examples"],
             dataset=DATASETS,
+            kind=FIGURE_KINDS,
         ),

@@ -21,6 +21,10 @@ rule check_claims:
     input:
         "results/metrics.csv",
     output:
+        "results/tables/claims.csv",
+        "results/tables/claims.tex",
+        "results/tables/claims_intervals.md",
+        "results/tables/claims_intervals.tex",
         report(
             "results/tables/claims.md",
             caption="../report/claims.rst",

@@ -42,6 +42,11 @@ LABELS = {
 }
 
 
+def files_of(table):
+    """Return every file of a table. Targets ask for all of them: Snakemake makes anew only what is asked for."""
+    return [f"results/tables/{table}{ending}" for ending in (".md", ".tex", ".csv", "_intervals.md", "_intervals.tex")]
+
+
 def title_of(number):
     """Return the name of the one dataset that a table shows; empty for tables of all."""
     place = PLACE.get(number)
@@ -77,6 +82,8 @@ rule make_table:
     output:
         "results/tables/table{number}.csv",
         "results/tables/table{number}.tex",
+        "results/tables/table{number}_intervals.md",
+        "results/tables/table{number}_intervals.tex",
         report(
             "results/tables/table{number}.md",
             caption="../report/table.rst",
@@ -130,6 +137,8 @@ rule make_dataset_table:
     output:
         "results/tables/table_{dataset}.csv",
         "results/tables/table_{dataset}.tex",
+        "results/tables/table_{dataset}_intervals.md",
+        "results/tables/table_{dataset}_intervals.tex",
         report(
             "results/tables/table_{dataset}.md",
             caption="../report/dataset_table.rst",
@@ -140,6 +149,8 @@ rule make_dataset_table:
         "logs/make_table/{dataset}.log",
     benchmark:
         "logs/benchmarks/make_table/{dataset}.tsv"
+    wildcard_constraints:
+        dataset="|".join(re.escape(name) for name in DATASETS),
     params:
         settings=as_params(TABLE_SETTINGS),
         files=lambda wildcards: listed(reported(wildcards.dataset)),
@@ -153,62 +164,62 @@ rule make_dataset_table:
 rule tables:
     """Tables 1-9, and one for every dataset that no numbered table shows."""
     input:
-        expand("results/tables/table{number}.md", number=TABLES),
-        expand("results/tables/table_{dataset}.md", dataset=FURTHER),
+        [files_of(f"table{number}") for number in TABLES],
+        [files_of(f"table_{dataset}") for dataset in FURTHER],
 
 
 rule table1:
     """Image AUROC per category on VisA."""
     input:
-        "results/tables/table1.md",
+        files_of("table1"),
 
 
 rule table2:
     """Image AUROC per category on MVTec AD."""
     input:
-        "results/tables/table2.md",
+        files_of("table2"),
 
 
 rule table3:
     """Detection and localisation on both datasets."""
     input:
-        "results/tables/table3.md",
+        files_of("table3"),
 
 
 rule table4:
     """Ablations: inputs, losses, masks, steps, schedules."""
     input:
-        "results/tables/table4.md",
+        files_of("table4"),
 
 
 rule table5:
     """Seconds per image."""
     input:
-        "results/tables/table5.md",
+        files_of("table5"),
 
 
 rule table6:
     """AUPRO per category on VisA."""
     input:
-        "results/tables/table6.md",
+        files_of("table6"),
 
 
 rule table7:
     """AUPRO per category on MVTec AD."""
     input:
-        "results/tables/table7.md",
+        files_of("table7"),
 
 
 rule table8:
     """Image AUROC on VisA at the best epoch of each category, chosen on the test set."""
     input:
-        "results/tables/table8.md",
+        files_of("table8"),
 
 
 rule table9:
     """Image AUROC on MVTec AD at the best epoch of each category, chosen on the test set."""
     input:
-        "results/tables/table9.md",
+        files_of("table9"),
 
 
 rule tables_so_far:
