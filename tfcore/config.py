@@ -190,7 +190,9 @@ class TrainSettings(Section):
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="autocast of the network; auto = bfloat16 where the device has units for it"
     )
-    keep_epochs: list[int] = Field([], description="epochs whose weights are kept as well (Tables 8 and 9)")
+    keep_epochs: list[int] = Field(
+        [], description="epochs of the baseline's training whose weights are kept as well (Tables 8 and 9)"
+    )
 
 
 class InferSettings(Section):
@@ -362,6 +364,13 @@ def parse_settings(values: dict[str, Any], source: str) -> Settings:
             resolve(settings, variant)
         except SettingsError as error:
             raise SettingsError(f"{source}: {error}") from error
+    train = resolve(settings, settings.tables.baseline).train
+    for epoch in train.keep_epochs:
+        if not 1 <= epoch <= train.epochs:
+            raise SettingsError(
+                f"{source}: train.keep_epochs: epoch {epoch} is not within 1 … {train.epochs}, the epochs of the "
+                f"baseline '{settings.tables.baseline}'"
+            )
     return settings
 
 

@@ -13,7 +13,7 @@ from tfcore.speeds import read_record
 
 BENCHMARKS = Path("logs/benchmarks")
 RECORDS = {"train_model": "checkpoints", "infer_maps": "maps"}  # rules whose run.json names the device
-EPOCH = "infer_epoch"  # with the epoch at its end; its run.json is in maps_epoch…
+EPOCH = "infer_epoch"  # with the epoch at its end; its run.json is in the folder epoch… of the run's maps
 
 
 @dataclass(frozen=True)
@@ -138,8 +138,10 @@ def _read_job(file: Path, folder: Path) -> Job | None:
         return None
     memory = row.get("max_rss") or ""
     peak = float(memory) if memory.replace(".", "", 1).isdigit() else None
-    records = rule.replace("infer", "maps") if rule.startswith(EPOCH) else RECORDS.get(rule)
-    record = read_record(Path("results", records, *of, "run.json")) if records else _timing_record(rule)
+    at_epoch = rule.startswith(EPOCH)
+    records = "maps" if at_epoch else RECORDS.get(rule)
+    below = [*of, rule.removeprefix("infer_")] if at_epoch else of
+    record = read_record(Path("results", records, *below, "run.json")) if records else _timing_record(rule)
     share = _share_of_last_attempt(record or {})
     on_gpu = record is not None and not str(record.get("device", "")).startswith("CPU")
     whole = max(seconds, _recorded_seconds(record or {})) / share

@@ -193,9 +193,8 @@ class _Planner:
 
     def inference(self, run: Run, trained: dict[Run, bool], epoch: int | None = None) -> Task:
         after = self.trained_as(run)
-        maps = run.maps if epoch is None else Path(f"results/maps_epoch{epoch}") / run.id / run.maps.name
         settings = stage_settings(self.settings, "infer", run.variant)
-        done = trained[after] and is_current(run, "infer", settings, maps=maps)
+        done = trained[after] and is_current(run, "infer", settings, maps=run.maps_at(epoch))
         return Task("infer", run, done, 0.0 if done else self.estimate("infer", run), after, epoch)
 
     def scoring(self, stage: ScoringStage, run: Run, ready: bool, file: Path, epoch: int | None = None) -> Task:
@@ -209,8 +208,7 @@ class _Planner:
         for epoch in self.stages[baseline].train.keep_epochs:
             for run in [run for run in scored if run.variant == baseline]:
                 inference = self.inference(run, trained, epoch)
-                scores = Path(f"results/metrics_epoch{epoch}") / run.id / run.scores.name
-                tasks += [inference, self.scoring("score", run, inference.done, scores, epoch)]
+                tasks += [inference, self.scoring("score", run, inference.done, run.scores_at(epoch), epoch)]
         return tasks
 
     def scoring_seconds(self, stage: ScoringStage) -> float | None:

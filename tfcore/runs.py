@@ -37,10 +37,18 @@ class Run:
         """Maps, ground truth and reconstructions of the test images."""
         return Path("results/maps") / self.id / "maps.safetensors"
 
+    def maps_at(self, epoch: int | None) -> Path:
+        """Maps of the weights kept after an epoch (``train.keep_epochs``); None = of the last epoch's."""
+        return _at_epoch(self.maps, epoch)
+
     @property
     def scores(self) -> Path:
         """Metrics of the run, one row each."""
         return Path("results/metrics") / self.id / "scores.csv"
+
+    def scores_at(self, epoch: int | None) -> Path:
+        """Metrics of the weights kept after an epoch (``train.keep_epochs``); None = of the last epoch's."""
+        return _at_epoch(self.scores, epoch)
 
     @property
     def sweep(self) -> Path:
@@ -51,6 +59,11 @@ class Run:
     def work(self) -> Path:
         """Resume state; not an output, survives a failed job."""
         return Path("work") / self.id
+
+
+def _at_epoch(file: Path, epoch: int | None) -> Path:
+    # Within the run's own folder: whatever versions, merges or removes the run takes its epochs along.
+    return file if epoch is None else file.parent / f"epoch{epoch}" / file.name
 
 
 def packed_folder(dataset: str, category: str) -> Path:
@@ -83,16 +96,28 @@ def stage_settings(settings: Settings, stage: Stage, variant: str = "full") -> d
             # One pack serves all variants of a category, hence the unresolved size; `resize` is the same for all.
             return {"resize": settings.data.resize}
         case "train":
-            sections = ("protocol", "data", "model", "diffusion", "anomalies", "losses", "train")
-            textures = settings.textures
-            source = {"size": textures.size, "limit": textures.limit, "sha256": textures.archive.sha256}
-            return {"recipe": tfcore.RECIPE, "textures": source} | {name: resolved[name] for name in sections}
+            values = _training(settings, variant)
+            baseline = _training(settings, settings.tables.baseline)
+            kept = sorted(set(baseline["train"]["keep_epochs"]))
+            # Tables 8 and 9 show the baseline alone: only its training, under whatever name, keeps weights on the way.
+            for each in (values, baseline):
+                each["train"]["keep_epochs"] = []
+            return values | {"train": values["train"] | {"keep_epochs": kept if values == baseline else []}}
         case "infer":
             return {"recipe": tfcore.INFER_RECIPE, "infer": resolved["infer"]}
         case "score":
             return {"recipe": tfcore.SCORE_RECIPE, "score": resolved["score"]}
         case "sweep":
             return {"recipe": tfcore.SCORE_RECIPE, "score": resolved["score"], "sweeps": resolved["sweeps"]}
+
+
+def _training(settings: Settings, variant: str) -> dict[str, Any]:
+    """Return what training of a variant reads, ``keep_epochs`` as it was written."""
+    resolved = resolve(settings, variant).model_dump(mode="json", by_alias=True)
+    sections = ("protocol", "data", "model", "diffusion", "anomalies", "losses", "train")
+    textures = settings.textures
+    source = {"size": textures.size, "limit": textures.limit, "sha256": textures.archive.sha256}
+    return {"recipe": tfcore.RECIPE, "textures": source} | {name: resolved[name] for name in sections}
 
 
 @lru_cache(maxsize=8)

@@ -181,7 +181,6 @@ def train(
     a loss that is not finite, a full disk, missing rights, too little GPU memory, or paper scale without a GPU.
     """
     stage = TrainingSettings.model_validate(settings)
-    check_epochs(stage)
     device = prepare(hardware)
     with (
         explained(f"training {run.id}"),
@@ -284,13 +283,6 @@ def resume(training: Training, log: TrainingLog, identity: dict[str, Any], work:
     log.restore(state["log"])
     log.say(f"resumed after step {step} of {training.steps}")
     return step
-
-
-def check_epochs(stage: TrainingSettings) -> None:
-    """Refuse epochs to keep that training never reaches."""
-    late = [epoch for epoch in stage.train.keep_epochs if not 1 <= epoch <= stage.train.epochs]
-    if late:
-        raise UserError(f"train.keep_epochs: epoch {late[0]} is not within 1 … {stage.train.epochs} (train.epochs)")
 
 
 def new_network(settings: TrainingSettings, seed: int) -> UNet:

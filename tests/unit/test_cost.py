@@ -19,9 +19,9 @@ def leave(folder, rule, of, measured, memory="100.5", **record):
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(f"{HEADER}{measured}\t0:00:01\t{memory}\t1\n")
     if record:
-        kinds = {"train_model": "checkpoints", "infer_maps": "maps", "infer_epoch500": "maps_epoch500"}
-        kind = kinds[rule]
-        target = folder / "results" / kind / of / "run.json"
+        kinds = {"train_model": "checkpoints", "infer_maps": "maps", "infer_epoch500": "maps"}
+        within = "epoch500" if rule == "infer_epoch500" else ""
+        target = folder / "results" / kinds[rule] / of / within / "run.json"
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(json.dumps(record))
 

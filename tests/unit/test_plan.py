@@ -63,10 +63,11 @@ def test_kept_epochs_are_inferred_and_scored_as_well(settings):
     assert plan.count("infer") == (0, 6 + 2 * 2)
     assert plan.count("score") == (0, 8 + 2 * 2)
     finish(settings, Run("made", "a"), "train")
-    kept = Path("results/maps_epoch8/made/a/full/seed0")
     finish(settings, Run("made", "a"), "infer")
-    kept.parent.mkdir(parents=True)
-    Run("made", "a").maps.parent.rename(kept)
+    kept = Run("made", "a").maps_at(8).parent
+    kept.mkdir()
+    for name in ("maps.safetensors", "run.json"):
+        (kept.parent / name).rename(kept / name)
     assert make_plan(settings).count("infer") == (1, 10)
     assert [task.epoch for task in make_plan(settings).tasks if task.stage == "infer" and task.done] == [8]
 

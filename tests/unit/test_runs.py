@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tfcore.config import Settings, load_settings
+from tfcore.errors import SettingsError
 from tfcore.runs import Run, manifest_file, packed_folder, shared_variant, stage_settings
 
 ROOT = Path(__file__).parents[2]
@@ -25,6 +26,9 @@ def test_paths_hold_the_four_names_in_order():
     assert run.maps == Path("results/maps/visa/capsules/steps_5/seed3/maps.safetensors")
     assert run.scores == Path("results/metrics/visa/capsules/steps_5/seed3/scores.csv")
     assert run.sweep == Path("results/metrics/visa/capsules/steps_5/seed3/sweep.csv")
+    assert run.maps_at(None) == run.maps
+    assert run.maps_at(500) == Path("results/maps/visa/capsules/steps_5/seed3/epoch500/maps.safetensors")
+    assert run.scores_at(500) == Path("results/metrics/visa/capsules/steps_5/seed3/epoch500/scores.csv")
     assert run.work == Path("work/visa/capsules/steps_5/seed3")
     assert packed_folder("visa", "capsules") == Path("data/packed/visa/capsules")
     assert manifest_file("visa", "candle") == Path("data/manifests/visa/candle.csv")
@@ -38,6 +42,7 @@ def test_paths_hold_the_four_names_in_order():
         ("score: {resamples: 10}", {"score", "sweep"}),
         ("sweeps: {lambda: [0.5]}", {"sweep"}),
         ("train: {learning_rate: 1.0e-4}", {"train"}),
+        ("train: {keep_epochs: [500]}", {"train"}),
         ("model: {width: 32}", {"train"}),
         ("diffusion: {steps: 10}", {"train"}),
         ("anomalies: {tiles: 4}", {"train"}),
@@ -105,6 +110,29 @@ def test_sharing_follows_the_settings_and_not_the_name(tmp_path: Path):
     settings = settings_with(tmp_path, "diffusion: {steps: 10}")
     assert shared_variant(settings, "train", "steps_10") == "full"
     assert shared_variant(settings, "train", "steps_20") == "steps_20"
+
+
+def test_epochs_are_kept_by_the_training_of_the_baseline_alone(tmp_path: Path):
+    short = "{train.epochs: 1}"  # has no such epochs, and needs none
+    settings = settings_with(tmp_path, f"{{train: {{keep_epochs: [500, 100, 500]}}, variants: {{short: {short}}}}}")
+    kept = {name: stage_settings(settings, "train", name)["train"]["keep_epochs"] for name in settings.variants}
+    sharing = {name for name in settings.variants if shared_variant(settings, "train", name) == "full"}
+    assert sharing == {"full", "steps_20", "schedule_linear"}  # as without epochs to keep
+    assert kept == {name: [100, 500] if name in sharing else [] for name in settings.variants}
+
+
+def test_epochs_that_a_baseline_keeps_of_itself_do_not_part_it_from_its_equals(tmp_path: Path):
+    variants = "{steps_5: {diffusion.steps: 5, train.keep_epochs: [3]}, same: {diffusion.steps: 5}}"
+    settings = settings_with(tmp_path, f"{{tables: {{baseline: steps_5}}, variants: {variants}}}")
+    assert stage_settings(settings, "train", "same")["train"]["keep_epochs"] == [3]
+    assert stage_settings(settings, "train", "full")["train"]["keep_epochs"] == []
+    assert shared_variant(settings, "train", "same") == "steps_5"
+
+
+@pytest.mark.parametrize("epoch", [0, 1501])
+def test_an_epoch_that_the_baseline_never_reaches_is_refused(epoch, tmp_path: Path):
+    with pytest.raises(SettingsError, match=rf"overlay.yaml: train.keep_epochs: epoch {epoch} is not within 1 … 1500"):
+        settings_with(tmp_path, f"train: {{keep_epochs: [{epoch}]}}")
 
 
 def test_ablations_can_be_kept_to_some_categories(tmp_path: Path) -> None:

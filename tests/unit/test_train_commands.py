@@ -45,7 +45,7 @@ def test_a_run_is_trained_and_inferred_by_its_names(folder, monkeypatch):
     assert command(monkeypatch, "infer", *RUN, "--variant", "slow", "--seed", "2") == 0
     assert read_json(folder / "results/maps/toy/disc/slow/seed2/run.json")["variant"] == "slow"
     assert command(monkeypatch, "infer", *RUN, "--seed", "2", "--epoch", "1") == 0
-    assert (folder / "results/maps_epoch1/toy/disc/full/seed2/maps.safetensors").exists()
+    assert (folder / "results/maps/toy/disc/full/seed2/epoch1/maps.safetensors").exists()
 
 
 def test_an_interrupted_training_exits_with_75_and_continues(folder, monkeypatch, capsys):

@@ -151,6 +151,7 @@ def test_demo_plan_lists_every_row_of_table_4(tmp_path):
     [
         ("train: {epoch: 3}", "train.epoch"),
         ("train: {epochs: many}", "train.epochs"),
+        ("train: {keep_epochs: [2000]}", "train.keep_epochs"),
         ("variants: {odd: {model.colour: red}}", "model.colour"),
         ("run: {datasets: [cats]}", "cats"),
         ("diffusion: 3", "diffusion"),

@@ -18,6 +18,10 @@ def everywhere(rule, *variants):
     return {job for dataset, category in RUNS for job in jobs(rule, dataset, category, *variants)}
 
 
+def at_epoch(rule):
+    return {f"{rule} {dataset}/{category}/full/0/1" for dataset, category in RUNS}
+
+
 def pictures(*datasets):
     return {f"plot_{name} {dataset}" for name in ("examples", "failures", "reconstructions") for dataset in datasets}
 
@@ -25,7 +29,9 @@ def pictures(*datasets):
 FROM_TRAINING = (
     everywhere("train_model", *TRAINED)
     | everywhere("infer_maps", *TRAINED)
+    | at_epoch("infer_epoch")
     | everywhere("score_maps", *VARIANTS)
+    | at_epoch("score_epoch")
     | everywhere("sweep_maps", "full")
     | pictures("demo_mvtec", "demo_visa")
     | {"plot_losses demo_mvtec", "plot_losses demo_visa"}
@@ -61,6 +67,7 @@ def test_changed_lambda_reruns_scoring_alone(repository):
     repository.edit(set_value("score", "lambda", 0.5))
     assert repository.plan() == (
         everywhere("score_maps", *VARIANTS)
+        | at_epoch("score_epoch")
         | everywhere("sweep_maps", "full")
         | pictures("demo_mvtec", "demo_visa")
         | AFTER_METRICS - {"make_table 5"}
@@ -70,6 +77,15 @@ def test_changed_lambda_reruns_scoring_alone(repository):
 def test_changed_learning_rate_reruns_from_training_on(repository):
     repository.edit(set_value("train", "learning_rate", 1e-4))
     assert repository.plan() == FROM_TRAINING
+
+
+def test_changed_epochs_to_keep_train_their_run_again_and_no_other(repository):
+    repository.edit(set_value("train", "keep_epochs", [2]))
+    planned = repository.plan()
+    assert {job for job in planned if job.startswith("train_model")} == everywhere("train_model", "full")
+    assert {job for job in planned if "epoch" in job} == {
+        f"{rule} {dataset}/{category}/full/0/2" for dataset, category in RUNS for rule in ("infer_epoch", "score_epoch")
+    }
 
 
 def test_changed_hardware_reruns_nothing(repository):
@@ -104,6 +120,7 @@ def test_new_category_runs_its_own_jobs(repository):
         | jobs("train_model", *board, *TRAINED)
         | jobs("infer_maps", *board, *TRAINED)
         | jobs("score_maps", *board, *VARIANTS)
+        | {"infer_epoch demo_visa/board/full/0/1", "score_epoch demo_visa/board/full/0/1"}
         | jobs("sweep_maps", *board, "full")
         | pictures("demo_visa")
         | {"plot_losses demo_visa"}

@@ -28,6 +28,16 @@ def test_clone_and_pull_then_nothing_is_to_be_done(clone):
     clone.make("ablations", "--forcerun", "plot_lambda_sweep")
 
 
+def test_kept_epochs_are_pulled_and_nothing_is_to_be_done_for_their_tables(clone):
+    run = "demo_visa/pills/full/seed0"
+    assert (clone.folder / f"results/checkpoints/{run}/epoch1.safetensors").exists()
+    assert (clone.folder / f"results/maps/{run}/epoch1/maps.safetensors").exists()
+    assert clone.plan("all_tables", "table8", "table9") == set()
+    scores = clone.folder / f"results/metrics/{run}/epoch1/scores.csv"
+    scores.unlink()
+    assert clone.plan(scores.relative_to(clone.folder)) == {"score_epoch demo_visa/pills/full/0/1"}  # without data
+
+
 def test_data_fetched_again_with_newer_times_rerun_nothing(clone):
     clone.make("data")
     assert clone.plan() == set()
@@ -51,6 +61,7 @@ def test_changed_lambda_in_a_clone_needs_no_data(clone):
     rules = {job.split(" ")[0] for job in clone.plan()}
     assert rules == {job.split(" ")[0] for job in AFTER_METRICS} | {
         "score_maps",
+        "score_epoch",
         "sweep_maps",
         "plot_examples",
         "plot_failures",

@@ -49,7 +49,7 @@ def infer_command(
     trained = Run(dataset, category, shared_variant(settings, "train", variant), seed)
     run = Run(dataset, category, shared_variant(settings, "infer", variant), seed)
     checkpoint = trained.checkpoint if epoch is None else epoch_file(trained.checkpoint.parent, epoch)
-    out = run.maps.parent if epoch is None else Path(f"results/maps_epoch{epoch}") / run.id
+    out = run.maps_at(epoch).parent
     stage = stage_settings(settings, "infer", variant)
     infer(checkpoint, packed_folder(dataset, category), out, stage, settings.hardware, run)
 

@@ -33,12 +33,8 @@ def score_run_command(
     run = Run(dataset, category, variant, seed)
     inferred = Run(dataset, category, shared_variant(settings, "infer", variant), seed)
     stage = stage_settings(settings, "score", variant)
-    if epoch is None:
-        score_run(maps or inferred.maps, stage, out or run.scores, run)
-    else:
-        maps = maps or Path(f"results/maps_epoch{epoch}") / inferred.id / inferred.maps.name
-        out = out or Path(f"results/metrics_epoch{epoch}") / run.id / run.scores.name
-        score_run(maps, stage, out, run, f"epoch={epoch}")
+    point = "main" if epoch is None else f"epoch={epoch}"
+    score_run(maps or inferred.maps_at(epoch), stage, out or run.scores_at(epoch), run, point)
 
 
 @app.command("sweep-run")

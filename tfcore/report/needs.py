@@ -1,12 +1,29 @@
-"""What tables and page are made from: their datasets, their score files, and the settings that they show."""
+"""What targets are made from: their datasets, their runs and score files, and the settings that they show."""
 
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tfcore.config import Settings
-from tfcore.runs import Run
+from tfcore.errors import UserError
+from tfcore.runs import Run, shared_variant
 
 LAYOUTS = {"VisA": "visa", "MVTec AD": "mvtec"}  # of the paper's datasets
+PLACES = {1: "VisA", 2: "MVTec AD", 6: "VisA", 7: "MVTec AD", 8: "VisA", 9: "MVTec AD"}  # tables of one dataset
+EVERYTHING = ("all_tables", "tables", "figures", "report", "metrics")  # the sweeps' figures and the page show all runs
+ABLATIONS = ("table4", "ablations")
+TARGETS = (*EVERYTHING, "ablations", *(f"table{number}" for number in range(1, 10)), "checkpoints", "maps")
+
+
+@dataclass
+class Needed:
+    """The runs that must have weights, maps, scores, a sweep, and scores of the kept epochs; none twice."""
+
+    trained: dict[Run, None] = field(default_factory=dict)
+    inferred: dict[Run, None] = field(default_factory=dict)
+    scored: dict[Run, None] = field(default_factory=dict)
+    swept: dict[Run, None] = field(default_factory=dict)
+    kept: dict[Run, None] = field(default_factory=dict)
 
 
 def dataset_for(settings: Settings, published: str) -> str | None:
@@ -35,6 +52,54 @@ def reported_variants(settings: Settings) -> list[str]:
     return [variant for variant in settings.selected_variants if variant in reported]
 
 
+def selected_runs(settings: Settings, variants: list[str], datasets: list[str] | None = None) -> list[Run]:
+    """Return the runs of these variants that the targets cover (on ``datasets``), in the order of the tables."""
+    return [
+        Run(dataset, category, variant, seed)
+        for dataset in (settings.run.datasets if datasets is None else datasets)
+        for category in settings.datasets[dataset].categories
+        for variant in variants
+        if category in settings.covered_categories(dataset, variant)
+        for seed in settings.run.seeds
+    ]
+
+
+def needed_by(settings: Settings, targets: list[str]) -> Needed:
+    """Return the runs that these targets of the workflow stand on; `UserError` for a target that is not in `TARGETS`."""
+    needed = Needed()
+    for target in targets:
+        if target not in TARGETS:
+            raise UserError(f"no such target '{target}' (known: {', '.join(TARGETS)})")
+        _add(needed, settings, target)
+    return needed
+
+
+def _add(needed: Needed, settings: Settings, target: str) -> None:
+    every = selected_runs(settings, settings.selected_variants)
+    if target in ("checkpoints", "maps", "all_tables"):
+        needed.trained |= dict.fromkeys(every)
+    if target == "maps":
+        needed.inferred |= dict.fromkeys(every)
+    if target == "table5":
+        needed.trained[_timed_run(settings)] = None
+    if target in (*EVERYTHING, *ABLATIONS):
+        needed.scored |= dict.fromkeys(every)
+        needed.swept |= dict.fromkeys(selected_runs(settings, settings.run.sweep_variants))
+    number = int(target.removeprefix("table")) if target.removeprefix("table").isdigit() else None
+    if number == 3 or number in PLACES:
+        datasets = settings.run.datasets if number == 3 else [dataset_for(settings, PLACES[number])]
+        shown = [dataset for dataset in datasets if dataset is not None]
+        needed.scored |= dict.fromkeys(selected_runs(settings, reported_variants(settings), shown))
+    if number in (8, 9) or target in EVERYTHING:
+        needed.kept |= dict.fromkeys(run for run in needed.scored if run.variant == settings.tables.baseline)
+
+
+def _timed_run(settings: Settings) -> Run:
+    dataset = settings.run.datasets[0]
+    variant = shared_variant(settings, "train", settings.tables.baseline)
+    return Run(dataset, settings.datasets[dataset].categories[0], variant, settings.run.seeds[0])
+
+
 def score_files(settings: Settings) -> list[Path]:
     """Return the score files of all selected runs that are there, sweeps and kept epochs included."""
     runs = [
@@ -44,9 +109,8 @@ def score_files(settings: Settings) -> list[Path]:
         for category in settings.covered_categories(dataset, variant)
         for seed in settings.run.seeds
     ]
-    epochs = sorted(Path("results").glob("metrics_epoch*"))
     files = [
-        file for run in runs for file in (run.scores, run.sweep, *(each / run.id / "scores.csv" for each in epochs))
+        file for run in runs for file in (run.scores, run.sweep, *sorted(run.scores.parent.glob("epoch*/scores.csv")))
     ]
     return [file for file in files if file.exists()]
 

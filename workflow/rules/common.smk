@@ -63,7 +63,7 @@ def checked_settings():
     if settings.run.release is not None:  # a variant that is only scored, by release_tables
         values["run"] |= {"release": located(settings.run.release), "variants": settings.selected_variants}
         # Never trained here. The epochs keep it apart from the variants that are: equal settings share a result.
-        values["variants"]["release"] = {"protocol": "release", "train.epochs": 0}
+        values["variants"]["release"] = {"protocol": "release", "train.epochs": 0, "train.keep_epochs": []}
     return Settings.model_validate(values)
 
 
@@ -171,12 +171,12 @@ def foreground_of(wildcards):
 
 
 @cache
-def is_made(run, stage):
-    """Return whether the run's checkpoint or maps are here and are what the settings ask for."""
+def is_made(run, stage, epoch=None):
+    """Return whether the run's checkpoint or maps (of an epoch) are here and are what the settings ask for."""
     if stage == "train":
         return is_current(run, "train", STAGES["train"][run.variant], foreground_of(run))
     trained = replace(run, variant=TRAINED_AS[run.variant])
-    return is_made(trained, "train") and is_current(run, "infer", STAGES["infer"][run.variant])
+    return is_made(trained, "train") and is_current(run, "infer", STAGES["infer"][run.variant], maps=run.maps_at(epoch))
 
 
 # The images are asked for only by jobs that will run. An edge from data to a finished training would let Snakemake
@@ -191,6 +191,6 @@ def images_to_train(wildcards):
 
 def images_to_infer(wildcards):
     """Return the packed images, unless the maps are there already."""
-    if is_made(run_of(wildcards), "infer"):
+    if is_made(run_of(wildcards), "infer", wildcards.get("epoch")):
         return []
     return [f"data/packed/{wildcards.dataset}/{wildcards.category}/pack.json"]

@@ -38,10 +38,10 @@ use rule infer_maps as infer_epoch with:
     input:
         model=lambda wildcards: ancient(checkpoint_of(wildcards)),
         record=lambda wildcards: checkpoint_of(wildcards).with_name("run.json"),
-        images=lambda wildcards: f"data/packed/{wildcards.dataset}/{wildcards.category}/pack.json",
+        images=images_to_infer,
     output:
-        maps=f"results/maps_epoch{{epoch}}/{RUN}/maps.safetensors",
-        record=f"results/maps_epoch{{epoch}}/{RUN}/run.json",
+        maps=f"results/maps/{RUN}/epoch{{epoch}}/maps.safetensors",
+        record=f"results/maps/{RUN}/epoch{{epoch}}/run.json",
     log:
         f"logs/infer_epoch{{epoch}}/{RUN}.log",
     benchmark:

@@ -10,7 +10,7 @@ def epoch_scores(datasets=DATASETS):
     return [
         file
         for epoch in epochs
-        for file in per_run(f"results/metrics_epoch{epoch}/{RUN}/scores.csv", [BASELINE], datasets=datasets)
+        for file in per_run(f"results/metrics/{RUN}/epoch{epoch}/scores.csv", [BASELINE], datasets=datasets)
     ]
 
 
@@ -55,10 +55,10 @@ rule score_maps:
 rule score_epoch:
     """Scores of weights kept during training (train.keep_epochs), for Tables 8 and 9."""
     input:
-        maps=lambda wildcards: ancient(f"results/maps_epoch{wildcards.epoch}/{run_of(wildcards).id}/maps.safetensors"),
-        record=f"results/maps_epoch{{epoch}}/{RUN}/run.json",
+        maps=ancient(f"results/maps/{RUN}/epoch{{epoch}}/maps.safetensors"),
+        record=f"results/maps/{RUN}/epoch{{epoch}}/run.json",
     output:
-        f"results/metrics_epoch{{epoch}}/{RUN}/scores.csv",
+        f"results/metrics/{RUN}/epoch{{epoch}}/scores.csv",
     log:
         f"logs/score_epoch{{epoch}}/{RUN}.log",
     benchmark:
