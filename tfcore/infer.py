@@ -62,7 +62,7 @@ def infer(
         model = Model(checkpoint, InferSettings.model_validate(settings["infer"]).precision, hardware)
         data = Packed(packed)
         check_category(checkpoint, model, data)
-        run = run or Run(**{key: model.run[key] for key in ("dataset", "category", "variant", "seed")})
+        run = run or Run(data.dataset, data.category, model.run["variant"], model.run["seed"])
         sha256 = sha256_of(checkpoint)
         manifest = data.about.get("manifest_sha256")
         inputs = {"checkpoint_sha256": sha256, "pack": digest(data.about), "manifest_sha256": manifest}
@@ -75,7 +75,8 @@ def infer(
         seconds = (time.monotonic() - start) / len(images)
         maps |= ground_truth(data, model.settings.crop)
         header = {
-            "run": json.dumps(model.run | {"variant": run.variant}),
+            # A converted checkpoint may not know what it was trained on; the pack does.
+            "run": json.dumps(model.run | {"dataset": data.dataset, "category": data.category, "variant": run.variant}),
             "files": json.dumps(list(data.files)),
             "defects": json.dumps(list(data.defects)),
             "checkpoint_sha256": sha256,

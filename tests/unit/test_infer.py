@@ -103,6 +103,7 @@ def test_images_of_another_category_are_refused(trained, tmp_path, key, found):
     network = new_network(TrainingSettings.model_validate(settings), 3)
     save_checkpoint(tmp_path / "model.safetensors", network, unknown, settings)
     infer(tmp_path / "model.safetensors", other, tmp_path / "maps", settings_of("infer"), CPU)
+    assert read_maps(tmp_path / "maps/maps.safetensors", "nearest").header["run"][key] == found
 
 
 def test_maps_of_another_variant_carry_its_name(trained):
