@@ -6,14 +6,17 @@ paper states, or the one that the authors' released code uses (`PROTOCOLS`).
 
 import hashlib
 import json
+import re
+from collections.abc import Collection, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from tfcore.errors import SettingsError
+from tfcore.errors import SettingsError, UserError
+from tfcore.model.limits import check_size, check_steps, check_widths
 
 Protocol = Literal["paper", "release"]
 
@@ -42,6 +45,40 @@ PROTOCOLS: dict[Protocol, dict[str, Any]] = {
 }
 
 
+def _unique(values: list[Any]) -> list[Any]:
+    for place, value in enumerate(values):
+        if value in values[:place]:
+            raise ValueError(f"{value} is there twice")
+    return values
+
+
+def _rising(pair: tuple[Any, Any]) -> tuple[Any, Any]:
+    if pair[0] > pair[1]:
+        raise ValueError("must give the lower value first")
+    return pair
+
+
+def _odd(value: int) -> int:
+    if value % 2 == 0:
+        raise ValueError("must be odd")
+    return value
+
+
+def _path_part(name: str) -> str:
+    if not name or name[0] in ".-" or re.search(r"[\s/\\{}]", name.replace(" ", "")):
+        raise ValueError("is part of paths: must not begin with . or -, and have no / \\ { } in it")
+    return name
+
+
+Unique = AfterValidator(_unique)
+Rising = AfterValidator(_rising)
+Odd = Annotated[int, Field(gt=0), AfterValidator(_odd)]
+Positive = Annotated[int, Field(gt=0)]
+NotNegative = Annotated[int, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Name = Annotated[str, AfterValidator(_path_part)]
+
+
 class Section(BaseModel):
     """A group of settings; unknown keys are errors."""
 
@@ -51,14 +88,22 @@ class Section(BaseModel):
 class RunSettings(Section):
     """What the targets cover; never part of a run's own settings."""
 
-    datasets: list[str] = Field(["mvtec_ad", "visa"], description="datasets in the tables, in this order")
-    variants: list[str] | None = Field(None, description="variants to run; null = all of `variants`")
-    seeds: list[int] = Field([0], min_length=1, description="seeds; with several, tables give mean ± deviation")
-    sweep_variants: list[str] = Field(["full"], description="variants whose maps are scored over the sweeps")
-    release: str | None = Field(
-        None, description="folder with the authors' checkpoints <category>_model.pkl, for the target release_tables"
+    datasets: Annotated[list[str], Unique] = Field(
+        ["mvtec_ad", "visa"], description="datasets in the tables, in this order"
     )
-    ablation_categories: dict[str, list[str]] = Field(
+    variants: Annotated[list[str], Unique] | None = Field(None, description="variants to run; null = all of `variants`")
+    seeds: Annotated[list[NotNegative], Unique] = Field(
+        [0], min_length=1, description="seeds; with several, tables give mean ± deviation"
+    )
+    sweep_variants: Annotated[list[str], Unique] = Field(
+        ["full"], description="variants whose maps are scored over the sweeps"
+    )
+    release: str | None = Field(
+        None,
+        min_length=1,
+        description="folder with the authors' checkpoints <category>_model.pkl, for the target release_tables",
+    )
+    ablation_categories: dict[str, Annotated[list[str], Unique]] = Field(
         {}, description="dataset: categories on which ablations run, to save their cost; datasets not named: all"
     )
 
@@ -80,17 +125,25 @@ class DatasetSettings(Section):
     published: Literal["VisA", "MVTec AD"] | None = Field(
         None, description="the paper's name of this dataset: its tables then show the published numbers"
     )
-    categories: list[str] = Field(min_length=1, description="categories to run, in the order of the tables")
+    categories: Annotated[list[Name], Unique] = Field(
+        min_length=1, description="categories to run, in the order of the tables"
+    )
     counts: dict[str, tuple[int, int, int]] = Field(
         {}, description="expected images per category: train, good test, anomalous test"
     )
     split_sha256: str | None = Field(
         None, pattern="^[0-9a-f]{64}$", description="layout visa: sha256 of split_csv/1cls.csv, the one-class split"
     )
-    textures: list[str] = Field([], description="categories that are surfaces: anomalies may lie anywhere")
-    foregrounds: str | None = Field(None, description="folder of precomputed foreground masks, <category>/<name>.png")
+    textures: Annotated[list[str], Unique] = Field(
+        [], description="categories that are surfaces: anomalies may lie anywhere"
+    )
+    foregrounds: str | None = Field(
+        None, min_length=1, description="folder of precomputed foreground masks, <category>/<name>.png"
+    )
     archive: Archive = Archive()
-    local: str | None = Field(None, description="archive or folder that is already here; wins over downloading")
+    local: str | None = Field(
+        None, min_length=1, description="archive or folder that is already here; wins over downloading"
+    )
     licence: str = Field("", description="licence of the images")
     citation: str = Field("", description="how to cite it")
 
@@ -99,7 +152,7 @@ class TextureSettings(Section):
     """Images whose texture is pasted as synthetic anomalies (the Describable Textures Dataset, or any folder)."""
 
     archive: Archive = Archive()
-    local: str | None = Field(None, description="archive or folder of images that is already here")
+    local: str | None = Field(None, min_length=1, description="archive or folder of images that is already here")
     size: int = Field(256, gt=7, description="side in pixels to which each texture is resized")
     limit: int | None = Field(None, gt=0, description="use at most this many images (evenly spaced); null = all")
     licence: str = Field("", description="licence of the images")
@@ -147,9 +200,13 @@ class AnomalySettings(Section):
 
     fraction: float = Field(0.5, ge=0, le=1, description="share of a batch that gets an anomaly")
     texture_fraction: float = Field(0.5, ge=0, le=1, description="share of anomalies from textures, not structure")
-    perlin_exponents: tuple[int, int] = Field((0, 5), description="Perlin resolution per axis is 2^low … 2^high")
+    perlin_exponents: Annotated[tuple[NotNegative, NotNegative], Rising] = Field(
+        (0, 5), description="Perlin resolution per axis is 2^low … 2^high"
+    )
     threshold: float = Field(0.5, gt=0, lt=1, description="mask is where |Perlin noise| exceeds this")
-    transparency: tuple[float, float] = Field((0.0, 0.0), description="share of the original image blended in")
+    transparency: Annotated[tuple[Share, Share], Rising] = Field(
+        (0.0, 0.0), description="share of the original image blended in"
+    )
     tiles: int = Field(8, gt=1, description="structure source: the image is cut into tiles × tiles and shuffled")
     operations: int = Field(3, ge=0, description="photometric or geometric operations per anomaly source, of ten")
     foreground: bool = Field(True, description="keep anomalies on the object (categories listed as textures excepted)")
@@ -207,7 +264,7 @@ class ScoreSettings(Section):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
     lambda_: float = Field(0.95, ge=0, le=1, alias="lambda", description="λ, weight of M_disc against M_recon (Eq. 10)")
-    kernel: int = Field(7, gt=0, description="side in pixels of the mean filter (Eq. 11), odd")
+    kernel: Odd = Field(7, description="side in pixels of the mean filter (Eq. 11), odd")
     mask_rule: Literal["nearest", "antialiased"] | None = Field(
         None, description="resizing of ground truth: nearest > 0, or antialiased with every touched pixel; protocol"
     )
@@ -221,9 +278,9 @@ class SweepSettings(Section):
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
-    lambda_: list[Annotated[float, Field(ge=0, le=1)]] = Field([], alias="lambda", description="values of λ")
-    kernel: list[Annotated[int, Field(gt=0)]] = Field([], description="sides of the mean filter, odd")
-    mask: list[Literal["disc", "recon", "last"]] = Field(
+    lambda_: Annotated[list[Share], Unique] = Field([], alias="lambda", description="values of λ")
+    kernel: Annotated[list[Odd], Unique] = Field([], description="sides of the mean filter, odd")
+    mask: Annotated[list[Literal["disc", "recon", "last"]], Unique] = Field(
         [], description="maps scored alone: M_disc, M_recon, last mask M_1"
     )
 
@@ -235,9 +292,13 @@ class TableSettings(Section):
     ablation_baseline: str | None = Field(
         None, description="variant that ablations are compared with in Table 4; null = the baseline"
     )
-    compare: list[str] = Field([], description="further variants shown beside the baseline in Tables 1-3 and 6-7")
-    inference_steps: list[int] = Field([5, 10, 20, 50, 100], description="Table 5: numbers of timesteps T")
-    inference_batches: list[int] = Field([1, 8, 32], description="Table 5: batch sizes")
+    compare: Annotated[list[str], Unique] = Field(
+        [], description="further variants shown beside the baseline in Tables 1-3 and 6-7"
+    )
+    inference_steps: Annotated[list[Annotated[int, Field(gt=1)]], Unique] = Field(
+        [5, 10, 20, 50, 100], description="Table 5: numbers of timesteps T"
+    )
+    inference_batches: Annotated[list[Positive], Unique] = Field([1, 8, 32], description="Table 5: batch sizes")
 
 
 class HardwareSettings(Section):
@@ -260,7 +321,7 @@ class Settings(Section):
 
     protocol: Protocol = Field("paper", description="`paper` = what the paper says, `release` = the authors' code")
     run: RunSettings = RunSettings()
-    datasets: dict[str, DatasetSettings]
+    datasets: dict[Name, DatasetSettings]
     textures: TextureSettings
     data: DataSettings = DataSettings()
     model: ModelSettings = ModelSettings()
@@ -271,13 +332,13 @@ class Settings(Section):
     infer: InferSettings = InferSettings()
     score: ScoreSettings = ScoreSettings()
     sweeps: SweepSettings = SweepSettings()
-    variants: dict[str, dict[str, Any]] = Field({"full": {}}, description="name: {section.key: value} overrides")
+    variants: dict[Name, dict[str, Any]] = Field({"full": {}}, description="name: {section.key: value} overrides")
     tables: TableSettings = TableSettings()
     hardware: HardwareSettings = HardwareSettings()
 
     @model_validator(mode="after")
     def _names_exist(self) -> "Settings":
-        for key, names, known in (
+        lists: list[tuple[str, Collection[str], Collection[str]]] = [
             ("run.datasets", self.run.datasets, self.datasets),
             ("run.variants", self.run.variants or [], self.variants),
             ("run.sweep_variants", self.run.sweep_variants, self.variants),
@@ -285,14 +346,20 @@ class Settings(Section):
             ("tables.ablation_baseline", [self.ablation_baseline], self.variants),
             ("run.ablation_categories", self.run.ablation_categories, self.datasets),
             ("tables.compare", self.tables.compare, self.variants),
-        ):
+            *self._lists_of_categories(),
+        ]
+        for key, names, known in lists:
             for name in names:
                 if name not in known:
                     raise ValueError(f"{key}: no such entry '{name}' (known: {', '.join(known)})")
-        for key, kernels in (("score.kernel", [self.score.kernel]), ("sweeps.kernel", self.sweeps.kernel)):
-            if any(kernel % 2 == 0 for kernel in kernels):
-                raise ValueError(f"{key}: must be odd")
         return self
+
+    def _lists_of_categories(self) -> Iterator[tuple[str, list[str], list[str]]]:
+        """Give key, names and known names of each list of categories; an overlay may run only some that have counts."""
+        for name, dataset in self.datasets.items():
+            known = list(dict.fromkeys([*dataset.categories, *dataset.counts]))
+            yield f"datasets.{name}.textures", dataset.textures, known
+            yield f"run.ablation_categories.{name}", self.run.ablation_categories.get(name, []), known
 
     @property
     def selected_variants(self) -> list[str]:
@@ -343,14 +410,30 @@ def load_settings(*files: Path | str) -> Settings:
     """
     merged: dict[str, Any] = {}
     for file in files:
-        try:
-            values = yaml.safe_load(Path(file).read_text(encoding="utf-8")) or {}
-        except (OSError, yaml.YAMLError) as error:
-            raise SettingsError(f"{file}: cannot be read: {' '.join(str(error).split())}") from error
-        if not isinstance(values, dict):
-            raise SettingsError(f"{file}: expected a mapping of sections, found {type(values).__name__}")
-        merged = _merge(merged, values)
+        merged = merge(merged, read_settings(file))
     return parse_settings(merged, " + ".join(str(file) for file in files))
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which a key that is there twice is an error; otherwise the first one would silently be lost."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value]
+        for place, (key, _) in enumerate(node.value):
+            if key.value in keys[:place]:
+                raise yaml.YAMLError(f"key '{key.value}' is there twice (line {key.start_mark.line + 1})")
+        return super().construct_mapping(node, deep)
+
+
+def read_settings(file: Path | str) -> dict[str, Any]:
+    """Read one settings file without judging its keys; raises `SettingsError` with one line that names it."""
+    try:
+        values = yaml.load(Path(file).read_text(encoding="utf-8"), _Loader) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SettingsError(f"{file}: cannot be read: {' '.join(str(error).split())}") from error
+    if not isinstance(values, dict):
+        raise SettingsError(f"{file}: expected a mapping of sections, found {type(values).__name__}")
+    return values
 
 
 def parse_settings(values: dict[str, Any], source: str) -> Settings:
@@ -359,6 +442,8 @@ def parse_settings(values: dict[str, Any], source: str) -> Settings:
         settings = Settings.model_validate(values)
     except ValidationError as error:
         raise SettingsError(f"{source}: {_first_message(error)}") from error
+    if not settings.run.datasets:
+        raise SettingsError(f"{source}: run.datasets: must name at least one")
     for variant in settings.variants:
         try:
             resolve(settings, variant)
@@ -389,6 +474,8 @@ def _resolve(text: str, variant: str) -> Settings:
         section, _, name = key.partition(".")
         if key == "protocol":
             values["protocol"] = value
+        elif key == "data.resize":
+            raise SettingsError(f"variants.{variant}: data.resize is the same for all variants, which share the packs")
         elif section not in VARIANT_SECTIONS or name not in values[section]:
             raise SettingsError(f"variants.{variant}: no such setting '{key}' to override")
         else:
@@ -398,9 +485,27 @@ def _resolve(text: str, variant: str) -> Settings:
         if values[section][name] is None:
             values[section][name] = value
     try:
-        return Settings.model_validate(values)
+        resolved = Settings.model_validate(values)
     except ValidationError as error:
         raise SettingsError(f"variants.{variant}: {_first_message(error)}") from error
+    try:
+        _check_method(resolved)
+    except UserError as error:
+        raise SettingsError(f"variants.{variant}: {error}" if overrides else str(error)) from error
+    return resolved
+
+
+def _check_method(resolved: Settings) -> None:
+    """Raise `UserError` for settings that are right one by one, but not together."""
+    crop, resize = resolved.data.crop or resolved.data.resize, resolved.data.resize
+    if crop > resize:
+        raise SettingsError(f"data.crop: {crop} is larger than data.resize = {resize}")
+    check_widths(resolved.model)
+    check_size(crop, crop, len(resolved.model.multipliers))
+    check_steps(resolved.diffusion.steps, resolved.diffusion.beta_grid)
+    losses = resolved.losses
+    if not any((losses.normal, losses.mask, losses.anomaly, losses.consistency)):
+        raise SettingsError("losses: every weight is 0, nothing would be learnt")
 
 
 def digest(value: Any) -> str:
@@ -408,17 +513,18 @@ def digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def _merge(base: dict[str, Any], overlay: dict[str, Any]) -> dict[str, Any]:
+def merge(base: dict[str, Any], overlay: dict[str, Any]) -> dict[str, Any]:
+    """Merge nested mappings: the overlay wins key by key, lists are replaced."""
     merged = dict(base)
     for key, value in overlay.items():
         nested = isinstance(value, dict) and isinstance(merged.get(key), dict)
-        merged[key] = _merge(merged[key], value) if nested else value
+        merged[key] = merge(merged[key], value) if nested else value
     return merged
 
 
 def _first_message(error: ValidationError) -> str:
     first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"])
+    key = ".".join(str(part) for part in first["loc"] if part != "[key]")  # pydantic's mark of a mapping's key
     if first["type"] == "extra_forbidden":
         return f"unknown key '{key}'"
     message = first["msg"].removeprefix("Value error, ")

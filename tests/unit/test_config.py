@@ -1,5 +1,7 @@
 """Settings: merging, protocols, variants, and one-line errors that name the file and the key."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -111,7 +113,7 @@ def test_both_protocols_name_the_same_settings():
         ("score: {lambda: 1.5}\n", "score.lambda"),
         ("score: {kernel: 6}\n", "score.kernel"),
         ("sweeps: {lambda: [0.5, 1.5]}\n", "sweeps.lambda.1"),
-        ("sweeps: {kernel: [3, 4]}\n", "sweeps.kernel: must be odd"),
+        ("sweeps: {kernel: [3, 4]}\n", "sweeps.kernel.1: must be odd"),
         ("protocol: paperr\n", "protocol"),
         ("run: {datasets: [mvtek]}\n", "run.datasets: no such entry 'mvtek'"),
         ("run: {variants: [ful]}\n", "run.variants: no such entry 'ful'"),
@@ -123,6 +125,38 @@ def test_both_protocols_name_the_same_settings():
         ("variants: {x: {diffusion.schedule: cubic}}\n", "variants.x: diffusion.schedule"),
         ("datasets: {mine: {layout: mvtec, categories: [a]}}\n", "datasets.mine.title"),
         ("datasets: {visa: {archive: {sha256: abc}}}\n", "datasets.visa.archive.sha256"),
+        ("run: {datasets: []}\n", "run.datasets: must name at least one"),
+        ("run: {seeds: [0, -1]}\n", "run.seeds.1"),
+        ("run: {seeds: [3, 1, 3]}\n", "run.seeds: 3 is there twice"),
+        ("run: {datasets: [visa, visa]}\n", "run.datasets: visa is there twice"),
+        ("run: {ablation_categories: {visa: [pcb9]}}\n", "run.ablation_categories.visa: no such entry 'pcb9' (known: "),
+        ("datasets: {mvtec_ad: {textures: [carpt]}}\n", "datasets.mvtec_ad.textures: no such entry 'carpt'"),
+        ("datasets: {visa: {categories: [pcb1, pcb1]}}\n", "datasets.visa.categories: pcb1 is there twice"),
+        ("datasets: {visa: {categories: [a/b]}}\n", "datasets.visa.categories.0: is part of paths"),
+        ("datasets: {visa: {local: ''}}\n", "datasets.visa.local"),
+        ("textures: {local: ''}\n", "textures.local"),
+        ("variants: {a/b: {}}\n", "variants.a/b: is part of paths"),
+        ("variants: {..: {}}\n", "variants...: is part of paths"),
+        ("variants: {-x: {}}\n", "variants.-x: is part of paths"),
+        ("variants: {'a{b}': {}}\n", "variants.a{b}: is part of paths"),
+        ("variants: {x: {data.resize: 300}}\n", "variants.x: data.resize is the same for all variants"),
+        ("variants: {x: {data.crop: 220}}\n", "variants.x: data.crop: images of 220×220 are not divisible by 8"),
+        ("variants: {x: {data.crop: 264}}\n", "variants.x: data.crop: 264 is larger than data.resize = 256"),
+        ("variants: {x: {model.groups: 24}}\n", "variants.x: model.width: 64 is not divisible by model.groups = 24"),
+        ("variants: {x: {protocol: release, diffusion.steps: 2}}\n", "variants.x: diffusion.steps: must be at least 3"),
+        ("data: {resize: 128}\n", "mine.yaml: data.crop: 224 is larger than data.resize = 128"),
+        ("model: {width: 12, groups: 4}\n", "model.width: 12 is not divisible by the 8 groups"),
+        ("model: {multipliers: [1, 0]}\n", "model.multipliers"),
+        ("losses: {normal: 0, mask: 0, anomaly: 0, consistency: 0}\n", "losses: every weight is 0"),
+        ("anomalies: {perlin_exponents: [3, 1]}\n", "anomalies.perlin_exponents: must give the lower value first"),
+        ("anomalies: {perlin_exponents: [-1, 1]}\n", "anomalies.perlin_exponents.0"),
+        ("anomalies: {transparency: [0.5, 0.2]}\n", "anomalies.transparency: must give the lower value first"),
+        ("anomalies: {transparency: [0.5, 1.2]}\n", "anomalies.transparency.1"),
+        ("sweeps: {lambda: [0.9, 0.90]}\n", "sweeps.lambda: 0.9 is there twice"),
+        ("tables: {inference_steps: [0]}\n", "tables.inference_steps.0"),
+        ("tables: {inference_batches: [8, -8]}\n", "tables.inference_batches.1"),
+        ("train: {epochs: 3}\nscore: {kernel: 3}\ntrain: {epochs: 4}\n", "key 'train' is there twice (line 3)"),
+        ("train: {epochs: 3, epochs: 4}\n", "key 'epochs' is there twice (line 1)"),
     ],
 )
 def test_bad_setting_is_one_line_with_key_and_file(text, expected, tmp_path: Path):
@@ -136,6 +170,29 @@ def test_bad_setting_is_one_line_with_key_and_file(text, expected, tmp_path: Pat
 def test_file_that_is_no_mapping_is_one_line_with_its_name(text, tmp_path: Path):
     overlay = write(tmp_path, text)
     assert str(overlay) in message(PARAMS, overlay)
+
+
+def test_file_that_is_not_utf8_is_one_line_with_its_name(tmp_path: Path):
+    overlay = tmp_path / "mine.yaml"
+    overlay.write_bytes("train: {epochs: 3}  # café\n".encode("latin-1"))
+    assert "mine.yaml: cannot be read" in message(PARAMS, overlay)
+
+
+def test_overlay_may_run_some_of_a_known_set(tmp_path: Path):
+    overlay = write(
+        tmp_path, "datasets: {mvtec_ad: {categories: [screw]}}\nrun: {ablation_categories: {visa: [pcb1]}}\n"
+    )
+    assert load_settings(PARAMS, overlay).datasets["mvtec_ad"].textures[0] == "carpet"
+
+
+def test_names_may_be_in_any_language_and_have_spaces(tmp_path: Path):
+    overlay = write(tmp_path, "datasets: {visa: {categories: [Schraube M6, 螺丝, pcb1.v2]}}\nvariants: {größer: {}}\n")
+    assert load_settings(PARAMS, overlay).datasets["visa"].categories[0] == "Schraube M6"
+
+
+def test_settings_are_checked_without_torch():
+    code = "import sys, tfcore.config as c; c.load_settings(sys.argv[1]); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code, PARAMS]).returncode == 0  # Snakemake's start stays quick
 
 
 def test_missing_file_is_named(tmp_path: Path):

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from tfcore.config import DiffusionSettings
 from tfcore.errors import SettingsError, UserError
+from tfcore.model.limits import check_steps
 
 Schedule = Literal["linear", "root", "quadratic"]
 Grid = Literal["t_over_T", "linspace"]
@@ -111,8 +112,7 @@ def call_timesteps(settings: DiffusionSettings) -> list[int]:
     """Return the timesteps of the reverse loop in order: T…1, or T-2…1 as released."""
     if resolved(settings.beta_grid, "diffusion.beta_grid") == "t_over_T":
         return list(range(settings.steps, 0, -1))
-    if settings.steps < 3:
-        raise SettingsError("diffusion.steps: must be at least 3 with beta_grid linspace, which makes T - 2 calls")
+    check_steps(settings.steps, settings.beta_grid)
     return list(range(settings.steps - 2, 0, -1))
 
 

@@ -10,9 +10,9 @@ from torch.nn import functional as F
 from tfcore.config import ModelSettings
 from tfcore.errors import SettingsError, UserError
 from tfcore.model.diffusion import Heads
+from tfcore.model.limits import HEAD_GROUPS, check_size, check_widths
 
 ENCODING_CHANNELS = {"none": 0, "row": 1, "sinusoidal": 8}
-HEAD_GROUPS = 8
 
 
 def sinusoidal_encoding(height: int, width: int, device: torch.device | str | None = None) -> Tensor:
@@ -153,7 +153,7 @@ class UNet(nn.Module):
         super().__init__()
         if settings.positional_encoding is None:
             raise SettingsError("model.positional_encoding: not resolved; use tfcore.config.resolve first")
-        _check_widths(settings)
+        check_widths(settings)
         self.encoding = settings.positional_encoding
         self.levels = len(settings.multipliers)
         self._encodings: dict[tuple[int, int, torch.device], Tensor] = {}
@@ -233,30 +233,6 @@ class UNet(nn.Module):
         if t.shape != (batch,):
             raise UserError(f"the network takes timesteps ({batch},), found {tuple(t.shape)}")
         check_size(height, width, self.levels)
-
-
-def check_size(height: int, width: int, levels: int) -> None:
-    """Raise `UserError` unless both sides are divided by the down-samplings of a network with ``levels``."""
-    factor = 2 ** (levels - 1)
-    if height % factor or width % factor:
-        raise UserError(
-            f"data.crop: images of {height}×{width} are not divisible by {factor}, "
-            f"which the network's {levels} resolutions need (model.multipliers)"
-        )
-
-
-def _check_widths(settings: ModelSettings) -> None:
-    if settings.attention_levels > len(settings.multipliers):
-        raise SettingsError(
-            f"model.attention_levels: {settings.attention_levels} exceeds the "
-            f"{len(settings.multipliers)} resolutions of model.multipliers"
-        )
-    if settings.width % HEAD_GROUPS or settings.width < 2:
-        raise SettingsError(f"model.width: {settings.width} is not divisible by the {HEAD_GROUPS} groups of the heads")
-    if settings.width % settings.groups:  # every other width is a multiple of it
-        raise SettingsError(f"model.width: {settings.width} is not divisible by model.groups = {settings.groups}")
-    if min(settings.multipliers) < 1:
-        raise SettingsError(f"model.multipliers: must be at least 1 (found {settings.multipliers})")
 
 
 def count_parameters(network: nn.Module) -> int:
