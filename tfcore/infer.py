@@ -19,7 +19,7 @@ from tfcore.errors import UserError
 from tfcore.files import order_header, replacing, sha256_of
 from tfcore.model.checkpoint import load_checkpoint
 from tfcore.model.diffusion import Reverse, Step, reverse_process
-from tfcore.provenance import device_name, finish_record, start_record
+from tfcore.provenance import device_name, finish_record, source_commit, start_record
 from tfcore.runs import Run
 
 
@@ -80,6 +80,7 @@ def infer(
             "files": json.dumps(list(data.files)),
             "defects": json.dumps(list(data.defects)),
             "checkpoint_sha256": sha256,
+            "commit": str(source_commit()["commit"] or ""),
             "device": device_name(str(model.device)),
             "seconds_per_image": f"{seconds:.6g}",
         }

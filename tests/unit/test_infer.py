@@ -19,6 +19,7 @@ from tfcore.metrics.maps import final_maps, read_maps
 from tfcore.model.checkpoint import save_checkpoint
 from tfcore.model.diffusion import betas, reverse_step
 from tfcore.predict import predict
+from tfcore.provenance import source_commit
 from tfcore.runs import Run
 from tfcore.timing import time_inference
 from tfcore.train import new_network, run_names
@@ -54,6 +55,7 @@ def test_the_maps_file_is_what_scoring_reads(trained):
     with safe_open(path, "pt") as file:
         header = file.metadata()
     assert json.loads(header["run"])["category"] == "disc" and header["checkpoint_sha256"] == sha256_of(trained[1])
+    assert header["commit"] == str(source_commit()["commit"] or "")
     assert json.loads(header["files"]) == Packed(trained[0]).files and json.loads(header["defects"])[-1] == "stain"
     assert read_maps(path, "nearest").disc.shape == (COUNT, CROP, CROP)
     record = read_json(path.with_name("run.json"))
