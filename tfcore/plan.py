@@ -11,6 +11,7 @@ from typing import Literal
 from tfcore.config import ModelSettings, Settings, TrainingSettings
 from tfcore.cost import read_jobs
 from tfcore.current import is_current
+from tfcore.report.needs import Needed, needed_by
 from tfcore.runs import Run, packed_folder, shared_variant, stage_settings
 from tfcore.speeds import (
     Measured,
@@ -78,24 +79,14 @@ class Plan:
         return max(known, key=lambda chain: chain[1]) if known else (None, None)
 
 
-def make_plan(settings: Settings, benchmarks: list[Path] | None = None) -> Plan:
-    """Compare what the settings cover with the files in the working directory, and estimate the rest.
+def make_plan(settings: Settings, benchmarks: list[Path] | None = None, targets: list[str] | None = None) -> Plan:
+    """Compare what the targets stand on with the files in the working directory, and estimate the rest.
 
-    ``benchmarks`` are CSVs of `python -m benchmarks`, used besides the runs that are done here.
+    ``benchmarks`` are CSVs of `python -m benchmarks`, used besides the runs that are done here. ``targets`` are those
+    of the workflow (`tfcore.report.needs.TARGETS`); without them it is everything. Raises `UserError` for others.
     """
-    return _Planner(settings, measured_speeds(benchmarks or [])).plan()
-
-
-def selected_runs(settings: Settings, variants: list[str]) -> list[Run]:
-    """Return the runs of these variants that the targets cover, in the order of the tables."""
-    return [
-        Run(dataset, category, variant, seed)
-        for dataset in settings.run.datasets
-        for category in settings.datasets[dataset].categories
-        for variant in variants
-        if category in settings.covered_categories(dataset, variant)
-        for seed in settings.run.seeds
-    ]
+    needed = needed_by(settings, targets or ["all_tables"])
+    return _Planner(settings, measured_speeds(benchmarks or [])).plan(needed)
 
 
 def image_counts(settings: Settings, dataset: str, category: str) -> tuple[int, int] | None:
@@ -151,20 +142,19 @@ class _Planner:
             for stage, rule in SCORING_RULES.items()
         }
 
-    def plan(self) -> Plan:
-        scored = selected_runs(self.settings, self.settings.selected_variants)
-        swept = selected_runs(self.settings, self.settings.run.sweep_variants)
-        trains = self.shared("train", [*scored, *swept])
+    def plan(self, needed: Needed) -> Plan:
+        maps_of = [*needed.inferred, *needed.scored, *needed.swept]
+        trains = self.shared("train", [*needed.trained, *maps_of])
         if not any(speed.stage == "train" for speed in self.measured):
             self.measured += self.in_progress(trains)
-        infers = self.shared("infer", [*scored, *swept])
+        infers = self.shared("infer", maps_of)
         tasks = [self.training(run) for run in trains]
         trained = {task.run: task.done for task in tasks}
         tasks += [self.inference(run, trained) for run in infers]
         inferred = {task.run: task.done for task in tasks if task.stage == "infer"}
-        tasks += [self.scoring("score", run, inferred[self.inferred_as(run)], run.scores) for run in scored]
-        tasks += [self.scoring("sweep", run, inferred[self.inferred_as(run)], run.sweep) for run in swept]
-        tasks += self.kept_epochs(scored, trained)
+        tasks += [self.scoring("score", run, inferred[self.inferred_as(run)], run.scores) for run in needed.scored]
+        tasks += [self.scoring("sweep", run, inferred[self.inferred_as(run)], run.sweep) for run in needed.swept]
+        tasks += self.kept_epochs(list(needed.kept), trained)
         used: dict[str, list[Speed]] = {}
         for (stage, _), speed in self.speeds.items():
             if speed is not None and speed not in used.setdefault(stage, []):
@@ -201,12 +191,12 @@ class _Planner:
         done = ready and file.exists()
         return Task(stage, run, done, 0.0 if done else self.scoring_seconds(stage), epoch=epoch)
 
-    def kept_epochs(self, scored: list[Run], trained: dict[Run, bool]) -> list[Task]:
+    def kept_epochs(self, runs: list[Run], trained: dict[Run, bool]) -> list[Task]:
         """Return the inferences and scorings of weights kept during the baseline's training (Tables 8 and 9)."""
         tasks = []
         baseline = self.settings.tables.baseline
         for epoch in self.stages[baseline].train.keep_epochs:
-            for run in [run for run in scored if run.variant == baseline]:
+            for run in runs:
                 inference = self.inference(run, trained, epoch)
                 tasks += [inference, self.scoring("score", run, inference.done, run.scores_at(epoch), epoch)]
         return tasks
@@ -262,8 +252,9 @@ class _Planner:
             else:
                 counts = image_counts(self.settings, task.run.dataset, task.run.category) or (0, 0)
                 needed["maps"] += MAP_BYTES * settings.crop**2 * counts[1]
-        for dataset in self.settings.run.datasets:
-            for category in self.settings.datasets[dataset].categories:
+        places = dict.fromkeys((task.run.dataset, task.run.category) for task in tasks)
+        for dataset in dict.fromkeys(dataset for dataset, _ in places):
+            for category in (category for name, category in places if name == dataset):
                 if not (packed_folder(dataset, category) / "pack.json").exists():
                     train, test = image_counts(self.settings, dataset, category) or (0, 0)
                     needed["packed images"] += self.settings.data.resize**2 * (4 * train + 5 * test)

@@ -9,9 +9,10 @@ from typer.testing import CliRunner
 
 import tfcore.cli.plan  # noqa: F401
 from tfcore.cli import app
-from tfcore.config import digest, parse_settings, resolve
+from tfcore.config import digest, load_settings, parse_settings, resolve
 from tfcore.errors import UserError
-from tfcore.plan import image_counts, make_plan, selected_runs, weights_bytes
+from tfcore.plan import image_counts, make_plan, weights_bytes
+from tfcore.report.needs import TARGETS, needed_by, selected_runs
 from tfcore.runs import Run, stage_settings
 from tfcore.speeds import network_calls, pass_operations
 
@@ -70,6 +71,39 @@ def test_kept_epochs_are_inferred_and_scored_as_well(settings):
         (kept.parent / name).rename(kept / name)
     assert make_plan(settings).count("infer") == (1, 10)
     assert [task.epoch for task in make_plan(settings).tasks if task.stage == "infer" and task.done] == [8]
+
+
+def test_a_target_counts_what_it_stands_on(settings):
+    def counts(*targets):
+        plan = make_plan(settings, targets=list(targets))
+        return [plan.count(stage)[1] for stage in ("train", "infer", "score", "sweep")]
+
+    assert counts("table1") == [0, 0, 0, 0]  # nothing like VisA here
+    assert counts("table2") == counts("table3") == counts("table2", "table7") == [2, 2, 2, 0]
+    assert counts("table5") == counts("table1", "table5") == [1, 0, 0, 0]
+    assert counts("table4") == counts("ablations") == counts("all_tables") == counts() == [6, 6, 8, 2]
+    assert counts("checkpoints") == [6, 0, 0, 0]
+    assert counts("maps") == [6, 6, 0, 0]
+    assert make_plan(settings, targets=["table1"]).disk == {}
+
+
+def test_only_the_tables_of_epochs_need_the_kept_ones(settings):
+    settings = parse_settings(VALUES | {"train": {"epochs": 10, "batch_size": 8, "keep_epochs": [4, 8]}}, "test")
+    assert make_plan(settings, targets=["table9"]).count("score") == (0, 2 + 2 * 2)
+    assert make_plan(settings, targets=["table7"]).count("score") == (0, 2)
+
+
+def test_targets_at_the_papers_scale():
+    paper = load_settings(Path(__file__).parents[2] / "params.yaml")
+    assert [len(needed_by(paper, [f"table{number}"]).scored) for number in (1, 2, 3, 5, 6)] == [12, 15, 27, 0, 12]
+    assert len(needed_by(paper, ["all_tables"]).scored) == 27 * 15
+    for target in TARGETS:
+        assert any(vars(needed_by(paper, [target])).values()), target
+
+
+def test_unknown_target_is_refused(settings):
+    with pytest.raises(UserError, match=r"no such target 'tabel1' \(known: all_tables, .*table9"):
+        make_plan(settings, targets=["table1", "tabel1"])
 
 
 def test_scorings_take_as_long_as_those_that_are_done(settings):

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from tfcore.plan import Plan
 
 STAGES = (("train", "trainings"), ("infer", "inferences"), ("score", "scorings"), ("sweep", "sweeps"))
+Targets = Annotated[
+    list[str] | None,
+    typer.Argument(help="Targets of the workflow: table1, ablations, …; default: all_tables."),
+]
 Benchmarks = Annotated[
     list[Path] | None, typer.Option("--benchmark", help="CSV of `python -m benchmarks` to estimate from; repeat.")
 ]
@@ -20,13 +24,15 @@ Gpus = Annotated[int, typer.Option(min=1, help="GPUs that you can use at one tim
 
 
 @app.command("plan")
-def plan_command(params: Params = DEFAULT_PARAMS, benchmark: Benchmarks = None, gpus: Gpus = 1) -> None:
-    """Tell what is to do for the selected datasets and variants: jobs, hours, disk, longest chain."""
+def plan_command(
+    targets: Targets = None, params: Params = DEFAULT_PARAMS, benchmark: Benchmarks = None, gpus: Gpus = 1
+) -> None:
+    """Tell what is to do for some targets, or for everything: jobs, hours, disk, longest chain."""
     from tfcore.config import load_settings
     from tfcore.plan import CHAIN, make_plan
     from tfcore.report.origin import duration
 
-    plan = make_plan(load_settings(*params), benchmark)
+    plan = make_plan(load_settings(*params), benchmark, targets)
     _print_counts(plan)
     _print_time(plan, gpus)
     run, seconds = plan.longest()

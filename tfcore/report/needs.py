@@ -65,7 +65,7 @@ def selected_runs(settings: Settings, variants: list[str], datasets: list[str] |
 
 
 def needed_by(settings: Settings, targets: list[str]) -> Needed:
-    """Return the runs that these targets of the workflow stand on; `UserError` for a target that is not in `TARGETS`."""
+    """Return the runs that these targets of the workflow stand on; `UserError` for one that is not in `TARGETS`."""
     needed = Needed()
     for target in targets:
         if target not in TARGETS:
@@ -80,7 +80,7 @@ def _add(needed: Needed, settings: Settings, target: str) -> None:
         needed.trained |= dict.fromkeys(every)
     if target == "maps":
         needed.inferred |= dict.fromkeys(every)
-    if target == "table5":
+    if target in ("table5", "tables", "report", "all_tables"):
         needed.trained[_timed_run(settings)] = None
     if target in (*EVERYTHING, *ABLATIONS):
         needed.scored |= dict.fromkeys(every)
@@ -102,13 +102,7 @@ def _timed_run(settings: Settings) -> Run:
 
 def score_files(settings: Settings) -> list[Path]:
     """Return the score files of all selected runs that are there, sweeps and kept epochs included."""
-    runs = [
-        Run(dataset, category, variant, seed)
-        for dataset in settings.run.datasets
-        for variant in settings.selected_variants
-        for category in settings.covered_categories(dataset, variant)
-        for seed in settings.run.seeds
-    ]
+    runs = selected_runs(settings, settings.selected_variants)
     files = [
         file for run in runs for file in (run.scores, run.sweep, *sorted(run.scores.parent.glob("epoch*/scores.csv")))
     ]

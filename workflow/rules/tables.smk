@@ -1,6 +1,6 @@
 # The paper's tables, measured beside published, each as Markdown, LaTeX and CSV.
 
-from tfcore.report.needs import dataset_for, further_datasets, reported_variants
+from tfcore.report.needs import PLACES, dataset_for, further_datasets, needed_by, reported_variants
 
 TABLES = range(1, 10)
 TABLE_SETTINGS = SETTINGS.model_dump(mode="json", by_alias=True, include={"tables", "run"}) | {
@@ -19,16 +19,18 @@ def reported(*datasets):
     return per_run(f"results/metrics/{RUN}/scores.csv", reported_variants(SETTINGS), datasets=datasets)
 
 
-# What each table shows, and no more: asking for one makes no run that it does not stand on.
-ON = {"1": "VisA", "2": "MVTec AD", "6": "VisA", "7": "MVTec AD", "8": "VisA", "9": "MVTec AD"}
-PLACE = {number: dataset_for(SETTINGS, name) for number, name in ON.items()}
-SCORES_OF = {number: reported(PLACE[number]) for number in ON} | {
-    "3": reported(*DATASETS),
-    "4": [*SCORES, *SWEEPS],
-    "5": [],
-    "8": [*reported(PLACE["8"]), *epoch_scores([PLACE["8"]])],
-    "9": [*reported(PLACE["9"]), *epoch_scores([PLACE["9"]])],
-}
+PLACE = {str(number): dataset_for(SETTINGS, name) for number, name in PLACES.items()}
+
+
+def scores_of(number):
+    """Return the scores that a table shows, and no more: asking for one makes no run that it does not stand on."""
+    needed = needed_by(SETTINGS, [f"table{number}"])
+    kept = STAGES["train"][BASELINE]["train"]["keep_epochs"]
+    files = [run.scores for run in needed.scored] + [run.sweep for run in needed.swept]
+    return [str(file) for file in files + [run.scores_at(epoch) for epoch in kept for run in needed.kept]]
+
+
+SCORES_OF = {str(number): scores_of(number) for number in TABLES}
 LABELS = {
     "1": "image AUROC",
     "2": "image AUROC",
@@ -50,7 +52,7 @@ def files_of(table):
 def title_of(number):
     """Return the name of the one dataset that a table shows; empty for tables of all."""
     place = PLACE.get(number)
-    return SETTINGS.datasets[place].title if place else ON.get(number, "")
+    return SETTINGS.datasets[place].title if place else PLACES.get(int(number), "")
 
 
 def labels_of(wildcards):
