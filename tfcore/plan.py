@@ -82,7 +82,7 @@ class Plan:
 def make_plan(settings: Settings, benchmarks: list[Path] | None = None, targets: list[str] | None = None) -> Plan:
     """Compare what the targets stand on with the files in the working directory, and estimate the rest.
 
-    ``benchmarks`` are CSVs of `python -m benchmarks`, used besides the runs that are done here. ``targets`` are those
+    ``benchmarks`` are CSVs of `python -m tfcore bench`, used besides the runs that are done here. ``targets`` are those
     of the workflow (`tfcore.report.needs.TARGETS`); without them it is everything. Raises `UserError` for others.
     """
     needed = needed_by(settings, targets or ["all_tables"])

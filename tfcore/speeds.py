@@ -126,23 +126,28 @@ def _measured(stage: Stage, record: dict[str, Any], settings: TrainingSettings, 
 
 
 def _from_benchmark(file: Path) -> Iterator[Measured]:
-    """Read rows of `benchmarks`: training steps, and reverse processes of T steps."""
+    """Read rows of `benchmarks`: training steps, and reverse processes of T steps; `UserError` if there are none."""
     try:
-        rows = list(csv.DictReader(file.open(encoding="utf-8")))
+        with file.open(encoding="utf-8", newline="") as stream:
+            rows = list(csv.DictReader(stream))
     except OSError as error:
         raise UserError(f"{file}: cannot be read: {error.strerror}") from error
-    for row in rows:
-        what, _, steps = row.get("what", "").partition(", T = ")
-        if what not in BENCHMARK_ROWS:
-            continue
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{file}: is not a CSV of `python -m tfcore bench` ({error})") from error
+    parts = [(row, (row.get("what") or "").partition(", T = ")) for row in rows]
+    speeds = [(row, what, steps) for row, (what, _, steps) in parts if what in BENCHMARK_ROWS]
+    if not speeds:
+        raise UserError(f"{file}: has no speed of `python -m tfcore bench train` or `bench infer`")
+    for row, what, steps in speeds:
         try:
             size, images = int(row["size"]), float(row["fast_images_per_s"])
             model = ModelSettings(width=int(row["width"]), groups=8, positional_encoding="sinusoidal")
             passes = images * (float(steps) if steps else 3)
-        except (KeyError, ValueError) as error:
-            raise UserError(f"{file}: is not a CSV of `python -m benchmarks` ({error})") from error
+            device = row["device"]
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(f"{file}: is not a CSV of `python -m tfcore bench` ({error})") from error
         speed = passes * pass_operations(model, size)
-        yield Measured(BENCHMARK_ROWS[what], row["device"], speed, network_name(model, size), str(file))
+        yield Measured(BENCHMARK_ROWS[what], device, speed, network_name(model, size), str(file))
 
 
 def read_record(file: Path) -> dict[str, Any] | None:

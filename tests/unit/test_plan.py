@@ -203,11 +203,24 @@ def test_benchmark_gives_the_speed(settings, tmp_path):
     assert speed.operations_per_second > 0
 
 
-def test_file_that_is_no_benchmark_is_refused(settings, tmp_path):
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"what,device\ntraining step,GPU\n",
+        b"what,device,size,width,fast_images_per_s\ntraining step,GPU\n",
+        b"# Words\n\nThat are no table.\n",
+        b"what,device\nsynthetic anomalies,GPU\n",
+        b"\x8d\xff\x00\n",
+        b"what,device\n\x00\n",
+        b"",
+    ],
+)
+def test_file_that_is_no_benchmark_is_refused(settings, tmp_path, content):
     file = tmp_path / "other.csv"
-    file.write_text("what,device\ntraining step,GPU\n")
-    with pytest.raises(UserError, match=r"other\.csv"):
+    file.write_bytes(content)
+    with pytest.raises(UserError, match=r"other\.csv") as refused:
         make_plan(settings, [file])
+    assert "\n" not in str(refused.value)
 
 
 def test_counts_come_from_the_pack_before_the_settings(settings, tmp_path):

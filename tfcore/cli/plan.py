@@ -18,7 +18,8 @@ Targets = Annotated[
     typer.Argument(help="Targets of the workflow: table1, ablations, …; default: all_tables."),
 ]
 Benchmarks = Annotated[
-    list[Path] | None, typer.Option("--benchmark", help="CSV of `python -m benchmarks` to estimate from; repeat.")
+    list[Path] | None,
+    typer.Option("--benchmark", help="CSV of `bench train` or `bench infer` to estimate from; repeat."),
 ]
 Gpus = Annotated[int, typer.Option(min=1, help="GPUs that you can use at one time.")]
 
