@@ -5,11 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tfcore.claim import Claim, is_alive
+from tfcore.cost import BENCHMARKS
 from tfcore.plan import Plan, Task, last_row
 from tfcore.runs import Run
 
 LOGS = Path("logs")
 RULES = {"train": "train_model", "infer": "infer_maps", "score": "score_maps", "sweep": "sweep_maps"}
+UNRECORDED = ("tables_so_far", "release_tables")  # rules that leave no benchmark file when they are done
+STOPPED = ("error:", "Traceback", "slurmstepd: error", "Killed")
 SILENT_SECONDS = 900.0  # a job whose log is younger may still run
 INTERRUPTED = "the same command continues it"
 
@@ -29,7 +32,7 @@ class Running:
 class Failed:
     """A job that left a log and no result, with the log's last lines; interrupted ones go on with the next attempt."""
 
-    task: Task
+    job: str  # its rule and what it is of
     log: Path
     lines: list[str]
     interrupted: bool
@@ -41,6 +44,7 @@ class Status:
 
     plan: Plan
     running: list[Running]
+    at_work: list[str]  # jobs other than trainings whose logs are young
     failed: list[Failed]
 
     @property
@@ -57,13 +61,10 @@ def make_status(plan: Plan, lines: int = 5) -> Status:
     """Read claims, training logs and the logs of jobs without a result; ``lines`` of each failed log are kept."""
     running = [where for task in plan.left("train") if (where := _running(task.run)) is not None]
     busy = {where.run for where in running}
-    failed = [
-        failure
-        for task in plan.tasks
-        if not task.done and not (task.stage == "train" and task.run in busy)
-        if (failure := _failed(task, lines)) is not None
-    ]
-    return Status(plan, running, failed)
+    found = [_judged(task, lines) for task in plan.tasks if not (task.stage == "train" and task.run in busy)]
+    found += [_judged_by_record(log, lines) for log in _other_logs()]
+    at_work = [job for job in found if isinstance(job, str)]
+    return Status(plan, running, at_work, [job for job in found if isinstance(job, Failed)])
 
 
 def claim_file(run: Run) -> Path:
@@ -82,16 +83,59 @@ def _running(run: Run) -> Running | None:
     return Running(run, int(row["step"]), int(row["epoch"]), float(row["images_per_second"]), name)
 
 
-def _failed(task: Task, lines: int) -> Failed | None:
+def _judged(task: Task, lines: int) -> Failed | str | None:
+    """Return how a job of the plan failed, its name if it is at work, None if it is done or has not begun."""
     rule = RULES[task.stage] if task.epoch is None else f"{task.stage}_epoch{task.epoch}"
     log = LOGS / rule / f"{task.run.id}.log"
-    try:
-        text = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-        silent = time.time() - log.stat().st_mtime
-    except OSError:
+    if task.done or not log.exists():
+        return None
+    silent_after = 0.0 if task.stage == "train" else SILENT_SECONDS  # trainings that run are known by their claims
+    return _judged_by_log(log, lines, silent_after, _result(task).exists())
+
+
+def _result(task: Task) -> Path:
+    """Return the file that a job of the plan makes."""
+    match task.stage:
+        case "train":
+            return task.run.checkpoint
+        case "infer":
+            return task.run.maps_at(task.epoch)
+        case "score":
+            return task.run.scores_at(task.epoch)
+        case "sweep":
+            return task.run.sweep
+
+
+def _other_logs() -> list[Path]:
+    """Return the logs of all rules whose jobs the plan does not count."""
+    counted = (*RULES.values(), "infer_epoch", "score_epoch", BENCHMARKS.name)
+    return [log for log in sorted(LOGS.rglob("*.log")) if not log.relative_to(LOGS).parts[0].startswith(counted)]
+
+
+def _judged_by_record(log: Path, lines: int) -> Failed | str | None:
+    """Judge a job by the benchmark file that Snakemake writes when a job has succeeded."""
+    name = log.relative_to(LOGS).with_suffix("")
+    record = BENCHMARKS / name.with_name(f"{name.name}.tsv")
+    if record.exists() and record.stat().st_mtime >= log.stat().st_mtime:
+        return None
+    done = record.exists() or name.parts[0] in UNRECORDED
+    return _judged_by_log(log, lines, SILENT_SECONDS, done)
+
+
+def _judged_by_log(log: Path, lines: int, silent_after: float, done: bool) -> Failed | str | None:
+    """Judge a job by its log; one that is ``done`` has failed since only if the log has an error."""
+    job = " ".join([log.relative_to(LOGS).parts[0].removesuffix(".log"), *_of(log)])
+    text = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    stopped = any(line.startswith(STOPPED) for line in text)
+    if not stopped and time.time() - log.stat().st_mtime < silent_after:
+        return job  # still at work, as far as anybody can tell
+    if done and not stopped:
         return None
     interrupted = bool(text) and INTERRUPTED in text[-1]
-    stopped = any(line.startswith(("error:", "Traceback", "slurmstepd: error", "Killed")) for line in text)
-    if not stopped and silent < SILENT_SECONDS and task.stage != "train":
-        return None  # still at work, as far as anybody can tell
-    return Failed(task, log, text[-lines:] or ["(nothing was logged)"], interrupted)
+    return Failed(job, log, text[-lines:] or ["(nothing was logged)"], interrupted)
+
+
+def _of(log: Path) -> list[str]:
+    """Return what a job is of, from the path of its log below its rule's folder."""
+    parts = log.relative_to(LOGS).with_suffix("").parts[1:]
+    return ["/".join(parts)] if parts else []

@@ -3,11 +3,15 @@
 import os
 import platform
 import time
+from pathlib import Path
 
 import pytest
 from test_plan import VALUES, finish, settings  # noqa: F401
+from typer.testing import CliRunner
 
+import tfcore.cli.plan  # noqa: F401
 from tfcore.claim import Claim
+from tfcore.cli import app
 from tfcore.config import parse_settings
 from tfcore.plan import make_plan
 from tfcore.runs import Run
@@ -62,11 +66,12 @@ def test_interrupted_training_is_no_failure(one):
 
 def test_job_that_logs_still_counts_as_running_until_it_is_silent(one):
     log = log_of("score_maps", Run("made", "a"), "")
-    assert make_status(make_plan(one)).failed == []
+    status = make_status(make_plan(one))
+    assert (status.failed, status.at_work) == ([], ["score_maps made/a/full/seed0"])
     long_ago = time.time() - 3600
     os.utime(log, (long_ago, long_ago))
     (found,) = make_status(make_plan(one)).failed
-    assert found.task.stage == "score"
+    assert found.job == "score_maps made/a/full/seed0"
     assert found.lines == ["(nothing was logged)"]
 
 
@@ -75,4 +80,51 @@ def test_finished_training_is_neither(one):
     finish(one, run, "train", images_per_second=40.0, device="Some GPU", model_sha256="m")
     log_of("train_model", run, "error: of an earlier attempt\n")
     status = make_status(make_plan(one))
-    assert [failure.task.run for failure in status.failed] == []
+    assert status.failed == []
+
+
+def test_result_of_other_settings_is_no_failure(one):
+    finish(one, Run("made", "a"), "train", settings_digest="of other settings")
+    log = log_of("train_model", Run("made", "a"), "step 20 of 20\n")
+    status = make_status(make_plan(one))
+    assert status.plan.count("train")[0] == 0
+    assert (status.failed, status.at_work) == ([], [])
+    log.write_text("error: the loss is not finite\n")
+    assert len(make_status(make_plan(one)).failed) == 1
+
+
+@pytest.mark.parametrize("name", ["fetch_dataset/made", "check_category/made/a", "time_inference", "plot_losses/made"])
+def test_every_rule_that_failed_is_shown(one, name):
+    log, record = Path(f"logs/{name}.log"), Path(f"logs/benchmarks/{name}.tsv")
+    for file in (log, record):
+        file.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text("downloading\n")
+    assert make_status(make_plan(one)).at_work == [name.replace("/", " ", 1)]
+    log.write_text("downloading\nerror: disk full\n")
+    (failed,) = make_status(make_plan(one)).failed
+    assert (failed.job, failed.lines[-1]) == (name.replace("/", " ", 1), "error: disk full")
+    record.write_text("s\n1\n")  # what Snakemake writes of a job that succeeded
+    assert make_status(make_plan(one)).failed == []
+    os.utime(record, (1e9, 1e9))  # it failed again since
+    assert len(make_status(make_plan(one)).failed) == 1
+
+
+def test_job_that_was_killed_without_a_word_is_shown_once_it_is_silent(one):
+    for name in ("report", "tables_so_far"):  # the latter has no record of success
+        log = Path(f"logs/{name}.log")
+        log.parent.mkdir(exist_ok=True)
+        log.write_text("")
+        os.utime(log, (1e9, 1e9))
+    (failed,) = make_status(make_plan(one)).failed
+    assert (failed.job, failed.lines) == ("report", ["(nothing was logged)"])
+
+
+def test_command_prints_failures_and_jobs_at_work(one, tmp_path):
+    (tmp_path / "params.yaml").write_text(one.model_dump_json(by_alias=True))
+    for rule, text in (("fetch_dataset", "error: no address works\n"), ("pack_category", "")):
+        (tmp_path / "logs" / rule).mkdir(parents=True)
+        (tmp_path / "logs" / rule / "made.log").write_text(text)
+    result = CliRunner().invoke(app, ["status"])
+    assert result.exit_code == 0, result.output
+    assert "other jobs at work, by their logs: pack_category made\nfailed: 1\n" in result.output
+    assert "  fetch_dataset made, logs/fetch_dataset/made.log:\n    error: no address works" in result.output

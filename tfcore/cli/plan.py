@@ -19,7 +19,7 @@ Targets = Annotated[
 ]
 Benchmarks = Annotated[
     list[Path] | None,
-    typer.Option("--benchmark", help="CSV of `bench train` or `bench infer` to estimate from; repeat."),
+    typer.Option("--benchmark", help="CSV of `bench train` or `infer` to estimate from; repeat."),
 ]
 Gpus = Annotated[int, typer.Option(min=1, help="GPUs that you can use at one time.")]
 
@@ -60,12 +60,14 @@ def status_command(
     for at in status.running:
         speed = "" if at.images_per_second is None else f", {at.images_per_second:.1f} images/s"
         print(f"  {at.run.id}: step {at.step}, epoch {at.epoch}{speed} ({at.owner})")
+    if status.at_work:
+        print(f"other jobs at work, by their logs: {', '.join(status.at_work)}")
     for title, wanted in (("interrupted, goes on with the next attempt", True), ("failed", False)):
         found = [failure for failure in status.failed if failure.interrupted == wanted]
         if found or not wanted:
             print(f"{title}: {len(found) or 'nothing'}")
         for failure in found:
-            print(f"  {failure.task.stage} {failure.task.run.id}, {failure.log}:")
+            print(f"  {failure.job}, {failure.log}:")
             print("\n".join(f"    {line}" for line in failure.lines))
     eta = status.eta_seconds
     print("time left: " + ("unknown, nothing was measured yet" if eta is None else f"about {duration(eta)}"))
