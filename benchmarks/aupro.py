@@ -18,6 +18,7 @@ from scipy import ndimage
 
 from tfcore.files import replacing
 from tfcore.metrics.aupro import aupro
+from tfcore.provenance import device_name
 
 Array = NDArray[Any]
 SIZES = ((200, 224), (200, 256), (1000, 224))
@@ -27,6 +28,8 @@ COLUMNS = (
     "plain_seconds",
     "fast_seconds",
     "times_faster",
+    "plain_images_per_s",
+    "fast_images_per_s",
     "plain_mib",
     "fast_mib",
     "memory_share",
@@ -91,19 +94,21 @@ def run(
 ) -> list[dict[str, float]]:
     """Measure both ways in turn on made-up maps of each size (count, side); print a table, write a CSV to ``out``.
 
+    The table stands below the device's name, which the CSV has in its first column.
     Seconds are medians over ``repeats``; MiB are the peak of what NumPy allocates beside the inputs.
     """
-    rows = []
+    rows, device = [], device_name("cpu")
     for count, side in sizes:
         rows.append(_measured(count, side, repeats))
         if len(rows) == 1:
-            print("  ".join(f"{name:>13}" for name in COLUMNS))
-        print("  ".join(f"{value:13.4g}" for value in rows[-1].values()), flush=True)
+            print(f"device {device}, repeats {repeats}")
+            print("  ".join(COLUMNS))
+        print("  ".join(f"{value:{len(name)}.4g}" for name, value in rows[-1].items()), flush=True)
     if out is not None:
         with replacing(out) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+            writer = csv.DictWriter(file, ("device", *COLUMNS), lineterminator="\n")
             writer.writeheader()
-            writer.writerows(rows)
+            writer.writerows({"device": device, **row} for row in rows)
     return rows
 
 
@@ -113,7 +118,16 @@ def _measured(count: int, side: int, repeats: int) -> dict[str, float]:
     seconds = np.array([[_seconds(way, maps, masks) for way in (plain_aupro, aupro)] for _ in range(repeats)])
     plain, fast = (median(column) for column in seconds.T.tolist())
     plain_memory, fast_memory = (_extra_mib(way, maps, masks) for way in (plain_aupro, aupro))
-    numbers = (plain, fast, plain / fast, plain_memory, fast_memory, fast_memory / plain_memory)
+    numbers = (
+        plain,
+        fast,
+        plain / fast,
+        count / plain,
+        count / fast,
+        plain_memory,
+        fast_memory,
+        fast_memory / plain_memory,
+    )
     return dict(zip(COLUMNS, (count, side, *numbers, abs(values[0] - values[1])), strict=True))
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from benchmarks.measure import Row, report
 from tfcore.errors import UserError
+from tfcore.provenance import device_name
 
 
 def run(out: Path | None, repeats: int, targets: tuple[str, ...] = ("all_tables", "table3", "data")) -> list[Row]:
@@ -31,5 +32,5 @@ def run(out: Path | None, repeats: int, targets: tuple[str, ...] = ("all_tables"
                 jobs = int(found[-1]) if found else 0
             middle = statistics.median(seconds)
             rows.append({"target": target, "jobs": jobs, "seconds": middle, "slowest": max(seconds)})
-    report(rows, {"repeats": repeats}, out)
+    report(rows, {"device": device_name("cpu"), "repeats": repeats}, out)
     return rows

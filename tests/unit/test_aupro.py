@@ -189,6 +189,9 @@ def test_benchmark_measures_two_ways_to_the_same_number(tmp_path):
     (row,) = run([(6, 48)], repeats=1, out=tmp_path / "aupro.csv")
     assert row["difference"] < 1e-9
     assert row["plain_mib"] > row["fast_mib"] > 0
+    assert row["fast_images_per_s"] == pytest.approx(6 / row["fast_seconds"])
+    head, line = (tmp_path / "aupro.csv").read_text().splitlines()
+    assert head.startswith("device,maps,side,") and line.startswith("CPU ")
     maps, masks = made_up(6, 48)
     tied = np.round(maps * 4)
     assert plain_aupro(tied, masks) == pytest.approx(aupro(tied, masks), abs=1e-9)

@@ -1,12 +1,16 @@
 import csv
+import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
+import tfcore.cli.bench  # registers the commands
 from tfcore.config import load_settings
+from tfcore.errors import UserError
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # the benchmarks are no part of the package
 from benchmarks import pack, speed
@@ -66,6 +70,17 @@ def test_training_is_measured_both_ways(settings, tmp_path, capsys):
     assert "training step" in capsys.readouterr().out
 
 
+def test_a_width_that_has_no_groups_is_named(settings):
+    with pytest.raises(UserError, match="--width: 9 is not a multiple of 8"):
+        speed.run_train(settings, None, 1, size=16, width=9, batch=2, native=24, precision="auto")
+
+
+@pytest.mark.parametrize("words", [("train", "--precision", "foo"), ("pack", "--suffix", ".doc")])
+def test_choices_are_told(words):
+    result = CliRunner().invoke(tfcore.cli.app, ["bench", *words])
+    assert result.exit_code == 2 and f"Invalid value for '{words[1]}'" in result.output
+
+
 def test_inference_is_measured_both_ways(settings, tmp_path, capsys):
     out = tmp_path / "infer.csv"
     speed.run_infer(settings, out, 1, size=16, width=8, batch=2, native=16, precision="float32", steps=3)
@@ -86,3 +101,15 @@ def test_packing_is_measured_against_decoding(tmp_path):
         float(rows["object"][key]) for key in ("ratio", "pack_images_per_s", "decoding_images_per_s")
     )
     assert ratio == pytest.approx(packed / decoded)
+
+
+def test_the_graph_is_timed_with_the_device_named(tmp_path, monkeypatch, capsys):
+    from benchmarks import graph
+
+    done = subprocess.CompletedProcess([], 0, "job count\ntotal      59\n", "")
+    monkeypatch.setattr(graph.subprocess, "run", lambda *arguments, **options: done)
+    graph.run(tmp_path / "graph.csv", 2, ("data",))
+    with (tmp_path / "graph.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    assert (row["target"], row["jobs"], row["repeats"]) == ("data", "59", "2")
+    assert row["device"].startswith("CPU ") and row["device"] in capsys.readouterr().out
