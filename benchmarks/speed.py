@@ -24,6 +24,7 @@ from tfcore.anomalies.compose import make_batch
 from tfcore.anomalies.perlin import perlin_noise
 from tfcore.config import HardwareSettings, ModelSettings, Settings, TrainingSettings
 from tfcore.device import autocast, forward_operations, precision_name, prepare, reproducible, to_device
+from tfcore.errors import UserError
 from tfcore.infer import to_input
 from tfcore.model.diffusion import reverse_process
 from tfcore.model.losses import unit_ssim
@@ -69,6 +70,8 @@ def prepare_run(
     """Write made-up pictures of ``native`` pixels to ``folder``, pack them and choose the device."""
     device = prepare(settings.hardware)
     stage = TrainingSettings.model_validate(stage_settings(settings, "train"))
+    if width % 8:
+        raise UserError(f"--width: {width} is not a multiple of 8")
     groups = next(count for count in (32, 16, 8) if width % count == 0)
     model = ModelSettings.model_validate(stage.model.model_dump() | {"width": width, "groups": groups})
     data = stage.data.model_copy(update={"resize": size * 8 // 7, "crop": size})

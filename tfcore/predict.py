@@ -8,7 +8,7 @@ from matplotlib import colormaps
 from numpy.typing import NDArray
 from PIL import Image
 
-from tfcore.config import HardwareSettings
+from tfcore.config import HardwareSettings, ScoreSettings
 from tfcore.data.images import SUFFIXES, centre_crop, pictures_below, read_image, resize_image
 from tfcore.device import explained
 from tfcore.errors import UserError
@@ -16,7 +16,7 @@ from tfcore.files import replacing, write_json
 from tfcore.infer import Model, maps_of
 from tfcore.metrics.maps import final_maps
 
-LAMBDA, KERNEL = 0.95, 7  # Eqs. 10 and 11, as in params.yaml
+SCORE = ScoreSettings()  # λ of Eq. 10 and the filter of Eq. 11, as in the paper
 
 
 def predict(
@@ -24,8 +24,8 @@ def predict(
     images: list[Path],
     out: Path,
     hardware: HardwareSettings,
-    lambda_: float = LAMBDA,
-    kernel: int = KERNEL,
+    lambda_: float = SCORE.lambda_,
+    kernel: int = SCORE.kernel,
 ) -> dict[str, float]:
     """Score pictures of any size and mode; return the image score of each, the maximum of its map (Eq. 11).
 

@@ -89,4 +89,5 @@ def test_commands_write_check_and_pack(few, tmp_path, monkeypatch):
     assert run("check-data", "demo", "--category", "cloth").exit_code == 0
     assert "no such dataset 'mvtec'" in str(run("check-data", "mvtec").exception)
     assert "no such category 'bolt'" in str(run("pack", "--dataset", "demo", "--category", "bolt").exception)
+    assert "'--seed'" in run("demo-data", "--seed", "-1").output
     assert "either --dataset NAME or --textures" in str(run("fetch").exception)

@@ -1,6 +1,9 @@
 import csv
+import pickle
+import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -96,7 +99,8 @@ class Surprise:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"weights": Surprise()}, "not a readable state dict"),
+        ({"weights": Surprise()}, r"not a state dict that can be .*holds more than tensors \(print\)"),
+        (torch.nn.Linear(1, 1), r".*holds more than tensors \(torch\.nn\.modules\.linear\.Linear\)"),
         ([1, 2], "holds no mapping"),
         ({"epoch": 3}, "holds no mapping"),
     ],
@@ -109,15 +113,43 @@ def test_pickles_with_anything_else_are_refused(tmp_path, capsys, content, messa
     assert "executed" not in capsys.readouterr().out
 
 
-def test_broken_files_are_refused(tmp_path):
+def test_broken_files_are_refused(tmp_path, capfd, recwarn):
     for name in ("x_model.pkl", "x.safetensors"):
         path = tmp_path / name
         with pytest.raises(UserError, match="no such file"):
             convert_release(path, tmp_path)
-        path.write_bytes(b"not a checkpoint")
-        with pytest.raises(UserError, match="not a readable state dict") as caught:
-            convert_release(path, tmp_path)
-        assert "\n" not in str(caught.value)
+        for content, reason in (
+            (b"", "it is empty"),
+            (b"hello\n", "damaged"),
+            (b"not a checkpoint", "damaged"),
+            (np.random.default_rng(0).bytes(3000), "damaged"),
+            (pickle.dumps({"a": 1}), "damaged"),
+            (pickle.dumps({"a": np.zeros(3)}), "damaged|numpy"),
+        ):
+            path.write_bytes(content)
+            with pytest.raises(UserError, match=rf"not a state dict that can be loaded safely.*({reason})") as caught:
+                convert_release(path, tmp_path)
+            assert "\n" not in str(caught.value) and "weights_only" not in str(caught.value)
+    assert not capfd.readouterr().err and not recwarn.list
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (torch.zeros(0, 5, 3, 3), r"is empty \(shape 0x5x3x3\)"),
+        (torch.full((1,), float("nan")), "has values that are NaN or infinite"),
+        (torch.full((1,), float("inf")), "has values that are NaN or infinite"),
+    ],
+)
+def test_tensors_that_are_no_weights_are_named(tmp_path, state, value, message):
+    key = "model.image_proj.weight"
+    assert re.search(f"x_model.pkl: key '{key}' {message}", refusal(tmp_path, state | {key: value}))
+
+
+def test_size_that_the_network_cannot_take_is_refused(tmp_path):
+    with pytest.raises(UserError, match=r"these steps and size: .*33×33 are not divisible by 2"):
+        convert_release(FIXTURE, tmp_path / "out", size=33)
+    assert not (tmp_path / "out").exists()
 
 
 def refusal(tmp_path, state) -> str:

@@ -16,7 +16,7 @@ app = typer.Typer(
 
 
 def main() -> None:
-    """Run the command line; a `UserError` becomes one line on stderr and its exit code."""
+    """Run the command line; what the user can mend becomes one line on stderr and an exit code."""
     # Each module registers its commands on `app`; stages import torch only when they run.
     from tfcore.cli import bench, data, method, page, plan, report, score  # noqa: F401
 
@@ -25,3 +25,10 @@ def main() -> None:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except OSError as error:  # a file that cannot be read or written; a broken pipe ends in typer
+        reason = " ".join((error.strerror or str(error)).split())
+        print(f"error: {reason}" if error.filename is None else f"error: {error.filename}: {reason}", file=sys.stderr)
+        sys.exit(1)
+    except UnicodeDecodeError as error:
+        print(f"error: a file that was read is not UTF-8 text: {error}", file=sys.stderr)
+        sys.exit(1)

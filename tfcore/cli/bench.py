@@ -4,7 +4,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -19,10 +19,10 @@ app.add_typer(bench, name="bench")
 Out = Annotated[Path | None, typer.Option(help="CSV file to write.")]
 Repeats = Annotated[int, typer.Option(min=1, help="Measurements of each way, in turn.")]
 Size = Annotated[int, typer.Option(min=16, help="Side of the network's input in pixels.")]
-Width = Annotated[int, typer.Option(min=8, help="Channels of the first resolution.")]
+Width = Annotated[int, typer.Option(min=8, help="Channels of the first resolution, a multiple of 8.")]
 Batch = Annotated[int, typer.Option(min=1, help="Images per batch.")]
 Native = Annotated[int, typer.Option(min=16, help="Side of the pictures on disk in pixels.")]
-Precision = Annotated[str, typer.Option(help="auto, float32 or bfloat16 for the fast path.")]
+Precision = Annotated[Literal["auto", "float32", "bfloat16"], typer.Option(help="Precision of the fast path.")]
 
 
 @bench.command("train")
@@ -82,7 +82,7 @@ def pack_command(
     images: Annotated[int, typer.Option(min=5, help="Images to make; with few of them, fixed costs show.")] = 300,
     width: Annotated[int, typer.Option(min=16, help="Width of the pictures on disk in pixels.")] = 1500,
     height: Annotated[int, typer.Option(min=16, help="Height of the pictures on disk in pixels.")] = 1000,
-    suffix: Annotated[str, typer.Option(help="Format of the pictures on disk: .jpg or .png.")] = ".jpg",
+    suffix: Annotated[Literal[".jpg", ".png"], typer.Option(help="Format of the pictures on disk.")] = ".jpg",
     workers: Annotated[int, typer.Option(min=1, help="Threads, for both sides.")] = 1,
     repeats: Repeats = 3,
     out: Out = None,

@@ -19,7 +19,7 @@ def demo_data_command(
     out: Annotated[Path, typer.Option(help="Folder to write demo_mvtec, demo_visa and textures into.")] = Path(
         "data/demo"
     ),
-    seed: Annotated[int, typer.Option(help="Seed of the drawings.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the drawings.")] = 0,
 ) -> None:
     """Draw the demo's two small datasets and its textures."""
     from tfcore.data.demo import make_demo_data

@@ -6,12 +6,13 @@ from typing import Annotated
 import typer
 
 from tfcore.cli import app
-from tfcore.cli.options import DEFAULT_PARAMS, Category, Dataset, Params, Seed, Variant
-from tfcore.config import HardwareSettings, Settings, load_settings
+from tfcore.cli.options import DEFAULT_PARAMS, Category, Dataset, Params, Seed, Variant, check_names
+from tfcore.config import HardwareSettings, ScoreSettings, load_settings
 from tfcore.errors import UserError
 from tfcore.runs import Run, packed_folder, shared_variant, stage_settings
 
 TEXTURES = Path("data/packed/textures")
+SCORE = ScoreSettings()
 
 Checkpoint = Annotated[Path, typer.Option(help="Checkpoint, model.safetensors.")]
 Device = Annotated[str, typer.Option(help="auto, cuda or cpu.")]
@@ -25,7 +26,7 @@ def train_command(
     from tfcore.train import train
 
     settings = load_settings(*params)
-    check_names(settings, dataset, category)
+    check_names(settings, dataset, category, variant)
     run = Run(dataset, category, shared_variant(settings, "train", variant), seed)
     stage = stage_settings(settings, "train", variant)
     train(run, stage, packed_folder(dataset, category), TEXTURES, run.checkpoint.parent, run.work, settings.hardware)
@@ -45,7 +46,7 @@ def infer_command(
     from tfcore.train import epoch_file
 
     settings = load_settings(*params)
-    check_names(settings, dataset, category)
+    check_names(settings, dataset, category, variant)
     trained = Run(dataset, category, shared_variant(settings, "train", variant), seed)
     run = Run(dataset, category, shared_variant(settings, "infer", variant), seed)
     checkpoint = trained.checkpoint if epoch is None else epoch_file(trained.checkpoint.parent, epoch)
@@ -74,11 +75,18 @@ def predict_command(
     checkpoint: Checkpoint,
     out: Annotated[Path, typer.Option(help="Folder for maps, overlays and scores.json.")] = Path("predictions"),
     device: Device = "auto",
+    lambda_: Annotated[
+        float,
+        typer.Option("--lambda", min=0, max=1, help="λ, weight of the masks against the reconstruction (Eq. 10)."),
+    ] = SCORE.lambda_,
+    kernel: Annotated[int, typer.Option(min=1, help="Side in pixels of the mean filter (Eq. 11), odd.")] = SCORE.kernel,
 ) -> None:
     """Score your own pictures: anomaly map, overlay and image score of each."""
     from tfcore.predict import predict
 
-    predict(checkpoint, images, out, hardware(device))
+    if kernel % 2 == 0:
+        raise UserError(f"--kernel: must be odd (found {kernel})")
+    predict(checkpoint, images, out, hardware(device), lambda_, kernel)
 
 
 @app.command("time-inference")
@@ -100,15 +108,6 @@ def hardware(device: str) -> HardwareSettings:
     if device not in ("auto", "cuda", "cpu"):
         raise UserError(f"--device: '{device}' is none of auto, cuda, cpu")
     return HardwareSettings.model_validate({"device": device})
-
-
-def check_names(settings: Settings, dataset: str, category: str) -> None:
-    """Refuse a dataset or category that the settings do not know."""
-    if dataset not in settings.datasets:
-        raise UserError(f"--dataset: no such dataset '{dataset}' (known: {', '.join(settings.datasets)})")
-    known = settings.datasets[dataset].categories
-    if category not in known:
-        raise UserError(f"--category: no such category '{category}' in {dataset} (known: {', '.join(known)})")
 
 
 @app.command("convert-release")
@@ -140,7 +139,7 @@ def gallery_command(
     from tfcore.report.galleries import anomaly_gallery, foreground_gallery
 
     settings = load_settings(*params)
-    check_names(settings, dataset, category)
+    check_names(settings, dataset, category, variant)
     if kind not in ("anomalies", "foregrounds"):
         raise UserError(f"gallery: '{kind}' is none of anomalies, foregrounds")
     out = out or Path(f"results/figures/{kind}/{dataset}_{category}.png")

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from tfcore.cli import app
-from tfcore.cli.options import DEFAULT_PARAMS, Category, Dataset, Params, Seed, Variant
+from tfcore.cli.options import DEFAULT_PARAMS, Category, Dataset, Params, Seed, Variant, check_names
 from tfcore.config import load_settings
 from tfcore.errors import UserError
 from tfcore.runs import Run, shared_variant, stage_settings
@@ -30,6 +30,7 @@ def score_run_command(
     from tfcore.metrics.score import score_run
 
     settings = load_settings(*params)
+    check_names(settings, dataset, category, variant)
     run = Run(dataset, category, variant, seed)
     inferred = Run(dataset, category, shared_variant(settings, "infer", variant), seed)
     stage = stage_settings(settings, "score", variant)
@@ -51,6 +52,7 @@ def sweep_run_command(
     from tfcore.metrics.sweep import sweep_run
 
     settings = load_settings(*params)
+    check_names(settings, dataset, category, variant)
     run = Run(dataset, category, variant, seed)
     inferred = Run(dataset, category, shared_variant(settings, "infer", variant), seed)
     sweep_run(maps or inferred.maps, stage_settings(settings, "sweep", variant), out or run.sweep, run)

@@ -4,13 +4,12 @@ The format is a pickled ``state_dict`` (``<category>_model.pkl``), or the same a
 ``param.``. The architecture is read off the shapes; timesteps and input size are not in the file.
 """
 
-import pickle
 import re
+import warnings
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -58,14 +57,18 @@ def convert_release(
     """
     path, out = Path(path), Path(out)
     state = read_state(path)
+    check_values(path, state)
     model = infer_model(path, state)
     try:
         network = UNet(model)
     except SettingsError as error:
         raise UserError(f"{path}: not the released architecture: {error}") from error
+    try:
+        settings = release_settings(model, steps, size)
+    except SettingsError as error:
+        raise UserError(f"{path}: its network cannot have these steps and size: {error}") from error
     network.load_state_dict(checked_state(path, state, network))
     run = Run(dataset, category, "release", SEED)
-    settings = release_settings(model, steps, size)
     source = sha256_of(path)
     record = start_record(run, "convert-release", settings, source_sha256=source)
     names = {"method": METHOD, "dataset": dataset, "category": category, "variant": run.variant, "seed": SEED}
@@ -83,12 +86,34 @@ def read_state(path: Path) -> dict[str, Tensor]:
             prefix = "param."
             found = load_file(path)
             return {name.removeprefix(prefix): value for name, value in found.items() if name.startswith(prefix)}
-        loaded: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
-        raise UserError(f"{path}: not a readable state dict: {str(error).splitlines()[0]}") from error
+        with warnings.catch_warnings(action="ignore"):  # torch comments on the file before it refuses it
+            loaded: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError:
+        raise  # names the file and says why it cannot be opened
+    except Exception as error:  # what torch raises for foreign bytes is of any kind
+        reason = _reason(path, error)
+        raise UserError(f"{path}: not a state dict that can be loaded safely (weights only): {reason}") from error
     if not isinstance(loaded, dict) or not all(isinstance(value, Tensor) for value in loaded.values()):
         raise UserError(f"{path}: holds no mapping of names to tensors; give the authors' <category>_model.pkl")
     return dict(loaded)
+
+
+def _reason(path: Path, error: Exception) -> str:
+    """Say what is wrong with a file; not in torch's words, which advise to load it without the safety."""
+    if path.stat().st_size == 0:
+        return "it is empty"
+    if found := re.search(r"GLOBAL ([\w.]+)", str(error)):
+        return f"it holds more than tensors ({found[1]})"
+    return f"damaged, or of another format ({type(error).__name__})"
+
+
+def check_values(path: Path, state: dict[str, Tensor]) -> None:
+    """Raise `UserError` that names the first tensor without a number in it, or with one that is not finite."""
+    for name, value in state.items():
+        if value.numel() == 0:
+            raise UserError(f"{path}: key '{name}' is empty (shape {_text(value.shape)})")
+        if not value.isfinite().all():
+            raise UserError(f"{path}: key '{name}' has values that are NaN or infinite")
 
 
 def infer_model(path: Path, state: dict[str, Tensor]) -> ModelSettings:

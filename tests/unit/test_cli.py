@@ -1,0 +1,71 @@
+"""Mistakes on the command line are one line that names the file or the known names, whatever went wrong."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+import tfcore.cli
+
+ROOT = Path(__file__).parents[2]
+FIXTURE = str(ROOT / "tests/golden/tiny_release_fixture.safetensors")
+PARAMS = ("--params", str(ROOT / "params.yaml"))
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, capsys):
+    """Return a function that runs the command line in an empty folder and gives exit code and stderr."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*words):
+        monkeypatch.setattr(sys, "argv", ["tfcore", *words])
+        with pytest.raises(SystemExit) as done:
+            tfcore.cli.main()
+        return done.value.code or 0, capsys.readouterr().err
+
+    return call
+
+
+@pytest.mark.parametrize("command", ["train", "infer", "score-run", "sweep-run", "gallery"])
+@pytest.mark.parametrize(
+    ("option", "value", "known"),
+    [("dataset", "vsa", "visa"), ("category", "caps", "pcb1"), ("variant", "nope", "full")],
+)
+def test_unknown_names_are_told_with_the_known_ones(run, command, option, value, known):
+    names = {"dataset": "visa", "category": "capsules", "variant": "full"} | {option: value}
+    words = [word for name, given in names.items() for word in (f"--{name}", given)]
+    code, error = run(command, *(["anomalies"] if command == "gallery" else []), *words, *PARAMS)
+    assert code == 1 and error.count("\n") == 1
+    assert error.startswith(f"error: --{option}: no such {option} '{value}'") and known in error
+
+
+def test_negative_seed_is_refused(run):
+    code, error = run("train", "--dataset", "visa", "--category", "capsules", "--seed", "-1")
+    assert code == 2 and "'--seed'" in error
+
+
+def test_file_in_the_place_of_a_folder_is_one_line(run, tmp_path):
+    (tmp_path / "taken").touch()
+    code, error = run("convert-release", FIXTURE, "--out", "taken")
+    assert (code, error) == (1, "error: taken: File exists\n")
+    code, error = run("demo-data", "--out", "taken")
+    assert code == 1 and error.startswith("error: taken") and error.count("\n") == 1
+
+
+def test_text_in_another_encoding_is_one_line(run, tmp_path):
+    (tmp_path / "files.txt").write_bytes("café.csv\n".encode("latin-1"))
+    code, error = run("gather", "--files-from", "files.txt", *PARAMS)
+    assert code == 1 and "not UTF-8 text" in error and error.count("\n") == 1
+
+
+def test_kernel_of_a_prediction_is_odd(run):
+    code, error = run("predict", "photo.png", "--checkpoint", "model.safetensors", "--kernel", "4")
+    assert (code, error) == (1, "error: --kernel: must be odd (found 4)\n")
+
+
+def test_lambda_and_kernel_of_a_prediction_are_the_papers_unless_given(run, monkeypatch):
+    seen = []
+    monkeypatch.setattr("tfcore.predict.predict", lambda *arguments: seen.append(arguments[-2:]))
+    words = ("predict", "photo.png", "--checkpoint", "model.safetensors")
+    assert run(*words)[0] == run(*words, "--lambda", "0.5", "--kernel", "3")[0] == 0
+    assert seen == [(0.95, 7), (0.5, 3)]
