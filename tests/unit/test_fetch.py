@@ -97,6 +97,17 @@ def test_a_downloaded_archive_is_kept_or_removed(keep, tmp_path, monkeypatch):
     assert there.exists() == keep
 
 
+def test_a_damaged_download_may_be_deleted(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    made = archive_of(make_mvtec(tmp_path / "source"), tmp_path / "set.tar.xz")
+    there = tmp_path / "data/raw/archives/set/set.tar.xz"
+    there.parent.mkdir(parents=True)
+    there.write_bytes(made.read_bytes()[: made.stat().st_size // 2])
+    archive = Archive(urls=["http://127.0.0.1:9/set.tar.xz"], sha256=sha256_of(there), bytes=there.stat().st_size)
+    with pytest.raises(UserError, match=r"set\.tar\.xz: damaged archive \(.*\); delete it and fetch again"):
+        fetch("set", settings(archive=archive))
+
+
 def test_an_archive_that_is_not_the_official_one_is_told(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     archive_of(make_mvtec(tmp_path / "source"), tmp_path / "set.tar")
@@ -107,6 +118,9 @@ def test_an_archive_that_is_not_the_official_one_is_told(tmp_path, monkeypatch, 
 def test_textures_come_from_any_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine").mkdir()
+    with pytest.raises(UserError, match="textures: `local` mine is an empty folder"):
+        fetch("textures", TextureSettings(local="mine"))
+    (tmp_path / "mine/a.png").touch()
     assert fetch("textures", TextureSettings(local="mine")).resolve() == tmp_path / "mine"
 
 
@@ -170,8 +184,9 @@ def test_a_damaged_archive_leaves_what_was_there(name, tmp_path, monkeypatch):
     fetch("set", settings(local=name))
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
-    with pytest.raises(UserError, match=rf"{name}: "):
+    with pytest.raises(UserError, match=rf"{name}: ") as caught:
         fetch("set", settings(local=name))
+    assert "delete" not in str(caught.value)  # it is the user's own
     assert len(list((tmp_path / "data/raw/set").rglob("*.png"))) == 12
     assert sorted(entry.name for entry in (tmp_path / "data/raw").iterdir()) == ["set", "set.json"]
 

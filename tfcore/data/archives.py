@@ -14,11 +14,12 @@ from tfcore.errors import UserError
 RESERVE = 50_000_000  # bytes that stay free on the disk
 
 
-def extract(archive: Path, folder: Path) -> None:
+def extract(archive: Path, folder: Path, remedy: str = "get a whole copy of it") -> None:
     """Extract a tar (plain, gz, xz, bz2) or zip archive into ``folder``, with progress on stderr.
 
     Raises `UserError` that names the archive when it is damaged or of another kind, when a member would land outside
     ``folder`` or is a link or device, or when the disk has too little space. ``folder`` may then be left half filled.
+    ``remedy`` is what the message advises for a damaged archive.
     """
     _check_space(archive, folder, archive.stat().st_size)
     try:
@@ -30,7 +31,7 @@ def extract(archive: Path, folder: Path) -> None:
         else:
             raise UserError(f"{archive}: neither a tar nor a zip archive")
     except (tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError, NotImplementedError) as error:
-        raise UserError(f"{archive}: damaged archive ({error}); delete it and fetch again") from error
+        raise UserError(f"{archive}: damaged archive ({error}); {remedy}") from error
 
 
 def _extract_tar(archive: Path, folder: Path) -> None:

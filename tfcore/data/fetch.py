@@ -25,6 +25,8 @@ def fetch(name: str, source: DatasetSettings | TextureSettings, folder: Path | s
     local = Path(source.local).expanduser() if source.local is not None else None
     if local is not None and not local.exists():
         raise UserError(f"{name}: `local` {local} does not exist; correct it, or set it to null to download")
+    if local is not None and local.is_dir() and not any(local.iterdir()):
+        raise UserError(f"{name}: `local` {local} is an empty folder; correct it, or set it to null to download")
     target.parent.mkdir(parents=True, exist_ok=True)
     if local is not None and local.is_dir():
         _link(local, target)
@@ -35,7 +37,10 @@ def fetch(name: str, source: DatasetSettings | TextureSettings, folder: Path | s
     if local is not None and source.archive.sha256 not in (None, sha256):
         print(f"note: {name}: {local} is not the official archive; check-data tells whether it is complete")
     with replacing_folder(target) as temporary:
-        extract(archive, temporary)
+        if local is None:
+            extract(archive, temporary, "delete it and fetch again")
+        else:
+            extract(archive, temporary)  # the user's own file: nothing to delete
         if target.is_symlink():
             target.unlink()  # an earlier local folder: only the link goes
     write_json(marker, {"name": name, "archive_sha256": sha256})
