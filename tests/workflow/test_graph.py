@@ -169,6 +169,13 @@ def test_bad_settings_give_one_line_and_nothing_starts(tmp_path, text, named):
     assert not (tmp_path / "run" / "results").exists()
 
 
+def test_bad_setting_of_the_command_line_is_named_as_such(tmp_path):
+    done = snakemake("--dry-run", "--directory", tmp_path, "--config", "score={lambda: 2}", "--", "all_tables")
+    assert done.returncode == 2
+    assert "the command line (--config): score.lambda" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_params_that_are_no_yaml_give_one_line(checkout, tmp_path):
     broken = checkout.copy(tmp_path / "checkout")
     (broken.folder / "params.yaml").write_text("train: [1\n  epochs: 2\n", encoding="utf-8")

@@ -9,10 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 
-from snakemake.common.configfile import load_configfile
-from snakemake.utils import update_config
-
-from tfcore.config import Settings, digest, load_settings, parse_settings
+from tfcore.config import Settings, digest, load_settings, merge, parse_settings, read_settings
 from tfcore.current import is_current
 from tfcore.errors import SettingsError
 from tfcore.files import write_json, write_text
@@ -52,11 +49,12 @@ configfile: Path(workflow.basedir) / "params.yaml"
 def checked_settings():
     """Validate params.yaml and its overlays; one line and exit code 2 when something is wrong, and nothing starts."""
     files = list(reversed(workflow.configfiles))
+    sources = [*map(str, files), *(["the command line (--config)"] if workflow.config_settings.config else [])]
     values = {}
-    for layer in [*map(load_configfile, files), config]:  # from params.yaml on, so that its order of variants stays
-        update_config(values, layer)
     with one_line_errors():
-        settings = parse_settings(values, " + ".join(str(file) for file in files))
+        for layer in [*map(read_settings, files), config]:  # from params.yaml on, so that its order of variants stays
+            values = merge(values, layer)
+        settings = parse_settings(values, " + ".join(sources))
     values = settings.model_dump(mode="json", by_alias=True)
     for section in [values["textures"], *values["datasets"].values()]:
         section["local"] = located(section["local"])
@@ -64,7 +62,8 @@ def checked_settings():
         values["run"] |= {"release": located(settings.run.release), "variants": settings.selected_variants}
         # Never trained here. The epochs keep it apart from the variants that are: equal settings share a result.
         values["variants"]["release"] = {"protocol": "release", "train.epochs": 0, "train.keep_epochs": []}
-    return Settings.model_validate(values)
+    with one_line_errors():
+        return parse_settings(values, f"run.release: {settings.run.release}")
 
 
 def only_variant(settings, variant, seed):

@@ -57,10 +57,12 @@ rule release_tables:
         "logs/release_tables.log",
     params:
         files=listed(RELEASE_SCORES),
+        folder=SETTINGS.run.release or "null",
         settings=written_settings(only_variant(SETTINGS, "release", RELEASE_SEED)) if RELEASED else "",
     shell:
         r"""
-        test -s {params.files:q} || {{ echo "error: run.release: no <category>_model.pkl found" | tee {log:q}; exit 1; }}
+        folder={params.folder:q}
+        test -s {params.files:q} || {{ echo "error: run.release: no <category>_model.pkl in $folder" | tee {log:q}; exit 1; }}
         python -m tfcore gather --files-from {params.files:q} --out results/release/metrics.csv \
             --out-json results/release/metrics.json --params {params.settings:q} >{log:q} 2>&1
         python -m tfcore tables --metrics results/release/metrics.csv --out results/release/tables \
