@@ -86,6 +86,7 @@ def test_changed_epochs_to_keep_train_their_run_again_and_no_other(repository):
     assert {job for job in planned if "epoch" in job} == {
         f"{rule} {dataset}/{category}/full/0/2" for dataset, category in RUNS for rule in ("infer_epoch", "score_epoch")
     }
+    assert {job.split(" ")[0] for job in repository.plan("maps")} == {"train_model", "infer_maps", "infer_epoch"}
 
 
 def test_changed_hardware_reruns_nothing(repository):

@@ -1,6 +1,12 @@
 # Inference: the maps of a category's test images, from which everything is scored.
 
 
+def per_epoch(pattern):
+    """Return the pattern's path for every kept epoch of the baseline's runs, for Tables 8 and 9."""
+    epochs = STAGES["train"][BASELINE]["train"]["keep_epochs"] if BASELINE in VARIANTS else []
+    return [path for epoch in epochs for path in per_run(pattern.replace("{epoch}", str(epoch)), [BASELINE])]
+
+
 localrules:
     maps,
 
@@ -52,6 +58,7 @@ use rule infer_maps as infer_epoch with:
 
 
 rule maps:
-    """The maps of every category, variant and seed."""
+    """The maps of every category, variant and seed, and of the epochs kept."""
     input:
         per_run(f"results/maps/{RUN}/maps.safetensors", VARIANTS, INFERRED_AS),
+        per_epoch(f"results/maps/{RUN}/epoch{{epoch}}/maps.safetensors"),

@@ -2,19 +2,7 @@
 
 SCORES = per_run(f"results/metrics/{RUN}/scores.csv", VARIANTS)
 SWEEPS = per_run(f"results/metrics/{RUN}/sweep.csv", SETTINGS.run.sweep_variants)
-
-
-def epoch_scores(datasets=DATASETS):
-    """Return the scores of the baseline's kept epochs, for Tables 8 and 9."""
-    epochs = STAGES["train"][BASELINE]["train"]["keep_epochs"] if BASELINE in VARIANTS else []
-    return [
-        file
-        for epoch in epochs
-        for file in per_run(f"results/metrics/{RUN}/epoch{epoch}/scores.csv", [BASELINE], datasets=datasets)
-    ]
-
-
-EPOCHS = epoch_scores()
+EPOCHS = per_epoch(f"results/metrics/{RUN}/epoch{{epoch}}/scores.csv")
 
 
 localrules:
