@@ -13,23 +13,87 @@ from tfcore.runs import Stage, stage_settings
 
 STAGES: tuple[Stage, ...] = ("pack", "train", "infer", "score", "sweep")
 
-# Sections that no stage's own settings contain: what a change of them does is not read off `stage_settings`.
+MISSING = "what is missing is made; tables"
+PACKED_TEXTURES = ("textures.size", "textures.limit")
+
+# Settings that no stage's own settings contain: what a change of them does is not read off `stage_settings`.
 OTHER_EFFECTS = {
-    "run": "nothing; it decides which runs the targets ask for, so only missing ones are made",
-    "datasets": "`archive`, `local`: fetching; `counts`: the check; `categories`, `textures`, `foregrounds`: packing "
-    "of the categories concerned and what follows; the rest: tables and figures",
-    "textures": "fetching, packing of the textures, and all training after it if their content changes",
+    "run": MISSING,
+    "datasets.*.title": "tables",
+    "datasets.*.layout": "check; tables",
+    "datasets.*.published": "tables",
+    "datasets.*.categories": MISSING,
+    "datasets.*.counts": "nothing; the next check reads it",
+    "datasets.*.split_sha256": "nothing; the next check reads it",
+    "datasets.*.textures": "of these categories: pack, train, infer, score, sweep",
+    "datasets.*.foregrounds": "of its objects: pack, train, infer, score, sweep",
+    "datasets.*.local": "nothing; the next fetch reads it",
+    "datasets.*.archive": "nothing; the next fetch reads it",
+    "datasets.*.licence": "nothing",
+    "datasets.*.citation": "nothing",
+    "textures.local": "fetch, pack; finished trainings stay",
+    "textures.archive": "nothing; the next fetch reads it",
+    "textures.licence": "nothing",
+    "textures.citation": "nothing",
     "variants": "only the variants whose resolved settings change",
-    "tables": "tables, figures and the report",
-    "hardware": "nothing, ever",
+    "tables": MISSING,
+    "tables.inference_steps": "timing; tables",
+    "tables.inference_batches": "timing; tables",
+    "hardware": "nothing",
 }
 
-FOLLOWING = {
-    "pack": "packing, and everything after it if the arrays change",
-    "train": "training, and inference and scoring after it",
-    "infer": "inference, and scoring after it",
-    "score": "scoring (and the sweeps)",
-    "sweep": "the sweeps",
+# Of settings with numbers; a name alone serves every section.
+UNITS = {
+    "run.seeds": "none",
+    "counts": "images",
+    "bytes": "bytes",
+    "textures.size": "pixels",
+    "textures.limit": "images",
+    "resize": "pixels",
+    "crop": "pixels",
+    "width": "channels",
+    "multipliers": "factor",
+    "blocks": "blocks",
+    "attention_levels": "resolutions",
+    "groups": "groups",
+    "diffusion.steps": "timesteps",
+    "fraction": "share",
+    "texture_fraction": "share",
+    "perlin_exponents": "power of 2",
+    "anomalies.threshold": "noise, of 1",
+    "transparency": "share",
+    "tiles": "tiles per side",
+    "operations": "operations",
+    "foreground_dilation": "pixels",
+    "previous_mask_dropout": "share",
+    "rotation_probability": "share",
+    "rotation_degrees": "degrees",
+    "losses.normal": "factor",
+    "losses.mask": "factor",
+    "losses.anomaly": "factor",
+    "losses.consistency": "factor",
+    "focal_weight": "factor",
+    "focal_alpha": "share",
+    "focal_gamma": "exponent",
+    "epochs": "epochs",
+    "batch_size": "images",
+    "learning_rate": "per step",
+    "weight_decay": "factor",
+    "drop_epoch": "epochs",
+    "gradient_clip": "norm",
+    "keep_epochs": "epochs",
+    "lambda": "share",
+    "kernel": "pixels",
+    "fpr_limit": "share",
+    "resamples": "resamples",
+    "confidence": "share",
+    "inference_steps": "timesteps",
+    "inference_batches": "images",
+    "infer_batch": "images",
+    "save_minutes": "minutes",
+    "log_every": "steps",
+    "jobs_per_gpu": "trainings",
+    "threads": "threads",
 }
 
 INTRODUCTION = """# Settings
@@ -47,8 +111,11 @@ python -m tfcore train --params params.yaml --params my.yaml --dataset visa --ca
 An unknown key, a value of the wrong type or out of range, and a variant that overrides a setting that does not exist,
 end the program with one line that names the file and the key, before anything has started.
 
-**Reruns** says what a changed value makes anew. The same mapping goes into the `params:` of the Snakemake rules: it is
-what happens, not an intention. Values in the column *value* are those of `params.yaml`, the paper's scale.
+**Reruns** says which stages a changed value makes anew: fetch, check, pack, train, infer, score, sweep. The same mapping
+goes into the `params:` of the Snakemake rules: it is what happens, not an intention. Tables, figures and the report
+page follow whatever was made anew; the page shows the settings, so it follows all of them but `hardware` and `local`.
+**Default** holds where a key is in no file; the column *params.yaml* has that file's value, the paper's scale, where it
+differs.
 
 Settings marked *protocol* follow the key `protocol` unless they are given a value of their own; see
 [the method](method.md) for the two protocols.
@@ -67,30 +134,45 @@ def settings_page(settings: Settings) -> str:
     return "\n".join(blocks)
 
 
-def effect(section: str, settings: Settings) -> str:
-    """Say what a change in ``section`` reruns, read from what the stages read."""
-    for stage in STAGES:
-        if section in stage_settings(settings, stage):
-            following = FOLLOWING[stage]
-            # `data.resize` is read by packing under its bare name.
-            return f"{FOLLOWING['pack']} (`resize`); {following} (`crop`)" if section == "data" else following
-    return OTHER_EFFECTS[section]
+def effect(key: str, settings: Settings) -> str:
+    """Say which stages a change of ``section.key`` reruns, read from what the stages read."""
+    for number, stage in enumerate(STAGES):
+        if _reads(stage, key, settings):
+            following = ", ".join(STAGES[number:])
+            return f"pack, {following}" if key in PACKED_TEXTURES else following
+    known = [name for name in OTHER_EFFECTS if f"{key}.".startswith(f"{name}.")]
+    return OTHER_EFFECTS[max(known, key=len)]
+
+
+def unit(key: str) -> str:
+    """Return the unit of a setting, empty for those without numbers."""
+    return UNITS.get(key, UNITS.get(key.rpartition(".")[2], ""))
+
+
+def _reads(stage: Stage, key: str, settings: Settings) -> bool:
+    values = stage_settings(settings, stage)
+    if stage == "pack":
+        return key == "data.resize"  # under its bare name
+    section, _, name = key.partition(".")
+    found = values.get(section)
+    # `textures.archive.sha256` is read under its last name.
+    return name.rpartition(".")[2] in found if isinstance(found, dict) and name else section in values
 
 
 def _protocol_block(settings: Settings) -> str:
-    field = Settings.model_fields["protocol"]
-    rows = [_row("protocol", field, settings.protocol)]
-    return _block("protocol", "What the method follows.", effect("protocol", settings), rows)
+    return _block(
+        "protocol", "What the method follows.", [_row("protocol", Settings.model_fields["protocol"], settings)]
+    )
 
 
 def _section_block(name: str, model: type[Section], values: Section, settings: Settings) -> str:
     rows = [
-        _row(f"{name}.{field.alias or key}", field, getattr(values, key))
+        _row(f"{name}.{field.alias or key}", field, settings, getattr(values, key))
         for key, field in model.model_fields.items()
         if field.annotation is not Archive
     ]
-    rows += _archive_rows(name, values.archive) if isinstance(values, TextureSettings) else []
-    return _block(name, model.__doc__ or "", effect(name, settings), rows)
+    rows += _archive_rows(name, settings, values.archive) if isinstance(values, TextureSettings) else []
+    return _block(name, model.__doc__ or "", rows)
 
 
 def _mapping_block(name: str, settings: Settings) -> str:
@@ -104,32 +186,37 @@ def _mapping_block(name: str, settings: Settings) -> str:
         )
         return f"## variants\n\n{lead}\n\n**Reruns:** {effect(name, settings)}.\n\n{table}\n"
     rows = [
-        _row(f"datasets.*.{key}", field, field.get_default(call_default_factory=True), required=field.is_required())
+        _row(f"datasets.*.{key}", field, settings)
         for key, field in DatasetSettings.model_fields.items()
         if field.annotation is not Archive
     ]
     lead = f"One entry per dataset; {', '.join(f'`{key}`' for key in settings.datasets)} are there."
-    return _block(name, lead, effect(name, settings), rows + _archive_rows("datasets.*", Archive()))
+    return _block(name, lead, rows + _archive_rows("datasets.*", settings))
 
 
-def _archive_rows(prefix: str, archive: Archive) -> list[str]:
-    fields = Archive.model_fields.items()
-    return [_row(f"{prefix}.archive.{key}", field, getattr(archive, key)) for key, field in fields]
+def _archive_rows(prefix: str, settings: Settings, archive: Archive | None = None) -> list[str]:
+    return [
+        _row(f"{prefix}.archive.{key}", field, settings, *([getattr(archive, key)] if archive else []))
+        for key, field in Archive.model_fields.items()
+    ]
 
 
-def _block(name: str, lead: str, reruns: str, rows: list[str]) -> str:
-    head = ["| key | meaning | type | value |", "|---|---|---|---|"]
-    return f"## {name}\n\n{lead.strip()}\n\n**Reruns:** {reruns}.\n\n" + "\n".join(head + rows) + "\n"
+def _block(name: str, lead: str, rows: list[str]) -> str:
+    head = ["| key | meaning | type | unit | default | params.yaml | reruns |", "|---|---|---|---|---|---|---|"]
+    return f"## {name}\n\n{lead.strip()}\n\n" + "\n".join(head + rows) + "\n"
 
 
-def _row(key: str, field: FieldInfo, value: Any, required: bool = False) -> str:
+def _row(key: str, field: FieldInfo, settings: Settings, *given: Any) -> str:
+    """Return a setting's line; ``given`` is its value in ``params.yaml``, if it can have one there."""
     meaning = (field.description or "").replace("|", "\\|").replace("<", "&lt;")
+    default = field.get_default(call_default_factory=True)
+    shown = "required" if field.is_required() else f"`{_yaml(default)}`"
     if all(key in values for values in PROTOCOLS.values()):
         meaning = meaning.removesuffix("; protocol")
         shown = "*protocol*: " + ", ".join(f"{name} `{values[key]}`" for name, values in PROTOCOLS.items())
-    else:
-        shown = "required" if required else f"`{_yaml(value)}`"
-    return f"| `{key}` | {meaning} | {_type(field)} | {shown} |"
+    value = "".join(f"`{_yaml(each)}`" for each in given if _yaml(each) != _yaml(default))
+    cells = [f"`{key}`", meaning, _type(field), unit(key), shown, value, effect(key, settings)]
+    return "| " + " | ".join(cells) + " |"
 
 
 def _type(field: FieldInfo) -> str:

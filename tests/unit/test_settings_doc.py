@@ -1,11 +1,12 @@
 """The settings page says what the models say."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from tfcore.config import PROTOCOLS, Settings, load_settings
-from tfcore.settings_doc import effect, settings_page
+from tfcore.settings_doc import OTHER_EFFECTS, UNITS, effect, settings_page
 
 ROOT = Path(__file__).parents[2]
 
@@ -37,21 +38,56 @@ def test_settings_that_follow_the_protocol_show_both_values(settings: Settings):
         assert f"*protocol*: paper `{value}`, release `{PROTOCOLS['release'][key]}`" in page
 
 
+FROM_TRAINING = "train, infer, score, sweep"
+
+
 @pytest.mark.parametrize(
-    ("section", "words"),
+    ("key", "words"),
     [
-        ("train", "training"),
-        ("infer", "inference"),
-        ("score", "scoring"),
-        ("sweeps", "the sweeps"),
-        ("hardware", "nothing"),
-        ("data", "packing"),
+        ("protocol", FROM_TRAINING),
+        ("data.resize", f"pack, {FROM_TRAINING}"),
+        ("data.crop", FROM_TRAINING),
+        ("train.epochs", FROM_TRAINING),
+        ("textures.size", f"pack, {FROM_TRAINING}"),
+        ("textures.archive.sha256", FROM_TRAINING),
+        ("textures.archive.urls", "nothing; the next fetch reads it"),
+        ("textures.licence", "nothing"),
+        ("textures.local", "fetch, pack; finished trainings stay"),
+        ("datasets.*.textures", f"of these categories: pack, {FROM_TRAINING}"),
+        ("infer.precision", "infer, score, sweep"),
+        ("score.lambda", "score, sweep"),
+        ("sweeps.lambda", "sweep"),
+        ("hardware.compile", "nothing"),
     ],
 )
-def test_what_reruns_is_read_from_the_stages(section, words, settings: Settings):
-    assert effect(section, settings).startswith(words)
+def test_what_reruns_is_read_from_the_stages(key, words, settings: Settings):
+    assert effect(key, settings) == words
 
 
-def test_every_section_says_what_it_reruns(settings: Settings):
-    for section in Settings.model_fields:
-        assert effect(section, settings)
+def rows_of(page: str) -> list[list[str]]:
+    """Return the cells of all settings: key, meaning, type, unit, default, params.yaml, reruns."""
+    lines = [line for line in page.splitlines() if line.startswith("| `") and line.count(" | ") > 1]
+    return [re.split(r"(?<!\\) \| ", line.strip("| ").replace("|  |", "| |").replace("| |", "| - |")) for line in lines]
+
+
+def test_every_key_has_its_default_and_what_it_reruns_and_numbers_their_unit(settings: Settings):
+    rows = rows_of(settings_page(settings))
+    assert len(rows) > 80
+    for key, meaning, kind, unit, default, _, reruns in rows:
+        assert meaning not in ("", "-") and default not in ("", "-") and reruns not in ("", "-"), key
+        assert ("integer" in kind or "number" in kind) == (unit not in ("", "-")), f"{key}: unit '{unit}' of {kind}"
+
+
+def test_value_of_params_is_shown_where_it_is_not_the_default(settings: Settings):
+    cells = {row[0]: row for row in rows_of(settings_page(settings))}
+    assert cells["`textures.licence`"][4:6] == ['`""`', "`research use`"]
+    assert cells["`train.epochs`"][4:6] == ["`1500`", "-"]
+
+
+def test_no_effect_or_unit_is_of_a_setting_that_is_not_there(settings: Settings):
+    keys = [row[0].strip("`") for row in rows_of(settings_page(settings))]
+    for name in UNITS:
+        assert any(key == name or key.endswith(f".{name}") for key in keys), name
+    for name in set(OTHER_EFFECTS) - {"variants"}:
+        assert any(f"{key}.".startswith(f"{name}.") for key in keys), name
+        assert any(effect(key, settings) == OTHER_EFFECTS[name] for key in keys), name
