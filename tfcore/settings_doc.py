@@ -111,8 +111,8 @@ python -m tfcore train --params params.yaml --params my.yaml --dataset visa --ca
 An unknown key, a value of the wrong type or out of range, and a variant that overrides a setting that does not exist,
 end the program with one line that names the file and the key, before anything has started.
 
-**Reruns** says which stages a changed value makes anew: fetch, check, pack, train, infer, score, sweep. The same mapping
-goes into the `params:` of the Snakemake rules: it is what happens, not an intention. Tables, figures and the report
+**Reruns** says which stages a changed value makes anew: fetch, check, pack, train, infer, score, sweep. The same
+mapping goes into the `params:` of the Snakemake rules: it is what happens, not an intention. Tables, figures and the report
 page follow whatever was made anew; the page shows the settings, so it follows all of them but `hardware` and `local`.
 **Default** holds where a key is in no file; the column *params.yaml* has that file's value, the paper's scale, where it
 differs.
