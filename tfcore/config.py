@@ -338,6 +338,8 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _names_exist(self) -> "Settings":
+        if "textures" in self.datasets:
+            raise ValueError("datasets.textures: the textures lie in folders of this name; give the dataset another")
         lists: list[tuple[str, Collection[str], Collection[str]]] = [
             ("run.datasets", self.run.datasets, self.datasets),
             ("run.variants", self.run.variants or [], self.variants),

@@ -135,6 +135,10 @@ def test_both_protocols_name_the_same_settings():
         ("datasets: {visa: {categories: [a/b]}}\n", "datasets.visa.categories.0: is part of paths"),
         ("datasets: {visa: {local: ''}}\n", "datasets.visa.local"),
         ("textures: {local: ''}\n", "textures.local"),
+        (
+            "datasets: {textures: {title: T, layout: mvtec, categories: [a]}}\n",
+            "datasets.textures: the textures lie in",
+        ),
         ("variants: {a/b: {}}\n", "variants.a/b: is part of paths"),
         ("variants: {..: {}}\n", "variants...: is part of paths"),
         ("variants: {-x: {}}\n", "variants.-x: is part of paths"),
