@@ -5,8 +5,9 @@ VENV := .venv
 RUN := $(VENV)/bin
 PIP := --quiet --disable-pip-version-check --no-compile
 # Where torch comes from. A machine without an NVIDIA GPU gets the CPU build if that index can be reached.
-TORCH_INDEX ?= $(shell command -v nvidia-smi >/dev/null || { curl -sfI -m 5 $(CPU_INDEX)/torch/ >/dev/null 2>&1 && echo $(CPU_INDEX); })
+TORCH_INDEX ?= $(shell command -v nvidia-smi >/dev/null || { $(PYTHON) -c '$(PROBE)' >/dev/null 2>&1 && echo $(CPU_INDEX); })
 CPU_INDEX := https://download.pytorch.org/whl/cpu
+PROBE = import urllib.request; urllib.request.urlopen("$(CPU_INDEX)/torch/", timeout=5)
 
 # A hundred jobs import torch. Where bytecode is not kept, as in many containers, each would compile it: 10 s a job.
 export PYTHONDONTWRITEBYTECODE :=
@@ -54,9 +55,9 @@ test-slurm: $(VENV)/.developer  ## Test the SLURM profile on a real slurmctld wi
 test-browser: $(VENV)/.developer  ## Test the report page in headless Chromium
 	$(RUN)/python -m pytest tests/browser
 
-pull: $(VENV)/.installed  ## Fetch versioned results and show that nothing has to be computed again
+pull: $(VENV)/.installed  ## Fetch versioned results; fails if anything has to be computed again
 	$(RUN)/dvc pull
-	$(RUN)/snakemake --dry-run --quiet all -- all_tables
+	PATH="$(CURDIR)/$(RUN):$$PATH" workflow/verify_results
 
 merge: $(VENV)/.installed  ## Add the results of another git revision to those here: make merge REV=origin/theirs
 	PATH="$(CURDIR)/$(RUN):$$PATH" workflow/merge_results $(REV)
