@@ -154,7 +154,7 @@ class _Planner:
         inferred = {task.run: task.done for task in tasks if task.stage == "infer"}
         tasks += [self.scoring("score", run, inferred[self.inferred_as(run)], run.scores) for run in needed.scored]
         tasks += [self.scoring("sweep", run, inferred[self.inferred_as(run)], run.sweep) for run in needed.swept]
-        tasks += self.kept_epochs(list(needed.kept), trained)
+        tasks += self.kept_epochs(needed, trained)
         used: dict[str, list[Speed]] = {}
         for (stage, _), speed in self.speeds.items():
             if speed is not None and speed not in used.setdefault(stage, []):
@@ -191,14 +191,16 @@ class _Planner:
         done = ready and file.exists()
         return Task(stage, run, done, 0.0 if done else self.scoring_seconds(stage), epoch=epoch)
 
-    def kept_epochs(self, runs: list[Run], trained: dict[Run, bool]) -> list[Task]:
+    def kept_epochs(self, needed: Needed, trained: dict[Run, bool]) -> list[Task]:
         """Return the inferences and scorings of weights kept during the baseline's training (Tables 8 and 9)."""
         tasks = []
         baseline = self.settings.tables.baseline
         for epoch in self.stages[baseline].train.keep_epochs:
-            for run in runs:
+            for run in needed.kept_maps | needed.kept:
                 inference = self.inference(run, trained, epoch)
-                tasks += [inference, self.scoring("score", run, inference.done, run.scores_at(epoch), epoch)]
+                tasks.append(inference)
+                if run in needed.kept:
+                    tasks.append(self.scoring("score", run, inference.done, run.scores_at(epoch), epoch))
         return tasks
 
     def scoring_seconds(self, stage: ScoringStage) -> float | None:

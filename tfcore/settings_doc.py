@@ -112,8 +112,8 @@ An unknown key, a value of the wrong type or out of range, and a variant that ov
 end the program with one line that names the file and the key, before anything has started.
 
 **Reruns** says which stages a changed value makes anew: fetch, check, pack, train, infer, score, sweep. The same
-mapping goes into the `params:` of the Snakemake rules: it is what happens, not an intention. Tables, figures and the report
-page follow whatever was made anew; the page shows the settings, so it follows all of them but `hardware` and `local`.
+mapping goes into the `params:` of the Snakemake rules: it is what happens, not an intention. Tables, figures and the
+report page follow whatever was made anew; the page shows the settings, so it follows all but `hardware` and `local`.
 **Default** holds where a key is in no file; the column *params.yaml* has that file's value, the paper's scale, where it
 differs.
 

@@ -91,12 +91,15 @@ def test_only_the_tables_of_epochs_need_the_kept_ones(settings):
     settings = parse_settings(VALUES | {"train": {"epochs": 10, "batch_size": 8, "keep_epochs": [4, 8]}}, "test")
     assert make_plan(settings, targets=["table9"]).count("score") == (0, 2 + 2 * 2)
     assert make_plan(settings, targets=["table7"]).count("score") == (0, 2)
+    maps = make_plan(settings, targets=["maps"])
+    assert (maps.count("infer"), maps.count("score")) == ((0, 6 + 2 * 2), (0, 0))
 
 
 def test_targets_at_the_papers_scale():
     paper = load_settings(Path(__file__).parents[2] / "params.yaml")
     assert [len(needed_by(paper, [f"table{number}"]).scored) for number in (1, 2, 3, 5, 6)] == [12, 15, 27, 0, 12]
     assert len(needed_by(paper, ["all_tables"]).scored) == 27 * 15
+    assert len(needed_by(paper, ["table1", "table9"]).kept) == 15  # Table 1 needs none
     for target in TARGETS:
         assert any(vars(needed_by(paper, [target])).values()), target
 

@@ -17,13 +17,14 @@ TARGETS = (*EVERYTHING, "ablations", *(f"table{number}" for number in range(1, 1
 
 @dataclass
 class Needed:
-    """The runs that must have weights, maps, scores, a sweep, and scores of the kept epochs; none twice."""
+    """The runs that must have weights, maps, scores, a sweep, and maps or scores of the kept epochs; none twice."""
 
     trained: dict[Run, None] = field(default_factory=dict)
     inferred: dict[Run, None] = field(default_factory=dict)
     scored: dict[Run, None] = field(default_factory=dict)
     swept: dict[Run, None] = field(default_factory=dict)
-    kept: dict[Run, None] = field(default_factory=dict)
+    kept_maps: dict[Run, None] = field(default_factory=dict)
+    kept: dict[Run, None] = field(default_factory=dict)  # scores, hence maps
 
 
 def dataset_for(settings: Settings, published: str) -> str | None:
@@ -82,16 +83,21 @@ def _add(needed: Needed, settings: Settings, target: str) -> None:
         needed.inferred |= dict.fromkeys(every)
     if target in ("table5", "tables", "report", "all_tables"):
         needed.trained[_timed_run(settings)] = None
+    scored: list[Run] = []
     if target in (*EVERYTHING, *ABLATIONS):
-        needed.scored |= dict.fromkeys(every)
+        scored = every
         needed.swept |= dict.fromkeys(selected_runs(settings, settings.run.sweep_variants))
     number = int(target.removeprefix("table")) if target.removeprefix("table").isdigit() else None
     if number == 3 or number in PLACES:
         datasets = settings.run.datasets if number == 3 else [dataset_for(settings, PLACES[number])]
         shown = [dataset for dataset in datasets if dataset is not None]
-        needed.scored |= dict.fromkeys(selected_runs(settings, reported_variants(settings), shown))
+        scored = selected_runs(settings, reported_variants(settings), shown)
+    needed.scored |= dict.fromkeys(scored)
+    baseline = settings.tables.baseline
     if number in (8, 9) or target in EVERYTHING:
-        needed.kept |= dict.fromkeys(run for run in needed.scored if run.variant == settings.tables.baseline)
+        needed.kept |= dict.fromkeys(run for run in scored if run.variant == baseline)
+    if target == "maps":
+        needed.kept_maps |= dict.fromkeys(run for run in every if run.variant == baseline)
 
 
 def _timed_run(settings: Settings) -> Run:
