@@ -113,6 +113,14 @@ def test_variant_that_shares_a_training_is_only_scored(repository):
     assert repository.plan() == everywhere("score_maps", "half") | AFTER_METRICS
 
 
+def test_variant_that_comes_to_share_older_maps_is_scored_again(repository):
+    def change(values):
+        values["variants"]["steps_20"] = values["variants"]["no_mask_loss"]
+
+    repository.edit(change)
+    assert repository.plan() == everywhere("score_maps", "steps_20") | AFTER_METRICS
+
+
 def test_new_category_runs_its_own_jobs(repository):
     repository.edit(lambda values: values["datasets"]["demo_visa"]["categories"].append("board"))
     board = ("demo_visa", "board")

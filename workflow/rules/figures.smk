@@ -216,6 +216,7 @@ rule trace_process:
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         packed=str(packed_folder(SHOWN.dataset, SHOWN.category)),
+        shown=str(SHOWN.checkpoint),
     shell:
         r"""
         python -m tfcore trace --checkpoint {input.model:q} --packed {params.packed:q} --out {output:q} \

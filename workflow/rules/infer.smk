@@ -31,6 +31,7 @@ rule infer_maps:
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         settings=settings_of("infer"),
+        source=lambda wildcards: str(checkpoint_of(wildcards)),  # as in score_maps
         epoch="",
     shell:
         r"""

@@ -33,6 +33,7 @@ rule score_maps:
         runtime=lambda wildcards, attempt: 5 * attempt,
     params:
         settings=settings_of("score"),
+        source=lambda wildcards: str(maps_of(wildcards)),  # a variant that comes to share another's maps is scored again
     shell:
         r"""
         python -m tfcore score-run --dataset {wildcards.dataset:q} --category {wildcards.category:q} \
@@ -80,6 +81,7 @@ rule sweep_maps:
         runtime=lambda wildcards, attempt: 10 * attempt,
     params:
         settings=settings_of("sweep"),
+        source=lambda wildcards: str(maps_of(wildcards)),  # a variant that comes to share another's maps is scored again
     shell:
         r"""
         python -m tfcore sweep-run --dataset {wildcards.dataset:q} --category {wildcards.category:q} \

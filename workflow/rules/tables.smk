@@ -125,6 +125,7 @@ rule time_inference:
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         settings=as_params(SETTINGS.tables.model_dump(include={"inference_steps", "inference_batches"})),
+        shown=str(SHOWN.checkpoint),
     shell:
         r"""
         python -m tfcore time-inference --checkpoint {input.model:q} --out {output:q} --params {PARAMS:q} \
