@@ -131,7 +131,7 @@ def test_dvc_page_from_top_to_bottom(colleague):
     colleague.script(back)
 
     colleague.script(remotes)
-    assert {"team", "lab"} <= set(colleague.run("dvc", "remote", "list").stdout.split())
+    assert {"team", "lab", "drive"} <= set(colleague.run("dvc", "remote", "list").stdout.split())
     colleague.script("git checkout .dvc/config")  # nothing can be fetched from there
 
     for kind in ("checkpoints", "maps", "metrics"):
