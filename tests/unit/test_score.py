@@ -127,7 +127,9 @@ def test_own_maps_that_are_no_array(tmp_path, content):
 
 def test_run_is_scored_and_gathered_from_the_command_line(tmp_path):
     made_up_maps(tmp_path / "maps.safetensors", count=9)
-    params = ["--params", str(Path(__file__).parents[2] / "params.yaml")]
+    overlay = tmp_path / "mine.yaml"
+    overlay.write_text("datasets: {demo: {title: Demo, layout: visa, categories: [cap], local: demo}}\n")
+    params = ["--params", str(Path(__file__).parents[2] / "params.yaml"), "--params", str(overlay)]
     options = ["--dataset", "demo", "--category", "cap", "--maps", f"{tmp_path}/maps.safetensors"]
     result = CliRunner().invoke(app, ["score-run", *options, "--epoch", "5", "--out", f"{tmp_path}/a.csv", *params])
     assert result.exit_code == 0, result.exception
