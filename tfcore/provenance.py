@@ -5,7 +5,7 @@ import subprocess
 import time
 from datetime import UTC, datetime
 from functools import lru_cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,14 @@ def device_name(device: str) -> str:
     return f"CPU {model}"
 
 
+def installed_version(package: str) -> str | None:
+    """Return a package's version; None when it is not installed, as this one is not in a checkout used as it is."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
 def start_record(run: Run, stage: str, settings: dict[str, Any], device: str = "cpu", **inputs: Any) -> dict[str, Any]:
     """Begin the record of a stage.
 
@@ -69,7 +77,7 @@ def start_record(run: Run, stage: str, settings: dict[str, Any], device: str = "
         "inputs": inputs,
         "git": source_commit(),
         "versions": {"python": platform.python_version(), "cuda": torch.version.cuda}
-        | {package: version(package) for package in packages},
+        | {package: installed_version(package) for package in packages},
         "device": device_name(device),
         "start": datetime.now(UTC).isoformat(timespec="seconds"),
         "_clock": time.monotonic(),

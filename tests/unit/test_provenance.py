@@ -1,7 +1,7 @@
 from pathlib import Path
 
 from tfcore.files import read_json
-from tfcore.provenance import finish_record, source_commit, start_record
+from tfcore.provenance import finish_record, installed_version, source_commit, start_record
 from tfcore.runs import Run
 
 
@@ -23,3 +23,8 @@ def test_record_says_what_was_run_and_names_no_host_or_absolute_path(tmp_path: P
 
 def test_commit_is_that_of_the_checkout() -> None:
     assert source_commit()["commit"] is None or len(source_commit()["commit"]) == 40
+
+
+def test_package_that_is_not_installed_has_no_version() -> None:
+    assert installed_version("torch")
+    assert installed_version("no-such-package") is None
