@@ -74,7 +74,7 @@ def input_files(folder: Path, out: Path) -> list[Path]:
 
 def as_trained(file: Path, model: Model) -> NDArray[np.uint8]:
     """Return a picture as uint8 (1, H, W, 3): resized to the square that the network was trained on, then cropped."""
-    picture = resize_image(Image.fromarray(read_image(file)), model.settings.data.resize)
+    picture = resize_image(read_image(file), model.settings.data.resize)
     cropped: NDArray[np.uint8] = centre_crop(picture[None], model.settings.crop)
     return cropped
 

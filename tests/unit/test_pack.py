@@ -4,7 +4,6 @@ import hashlib
 
 import numpy as np
 import pytest
-from PIL import Image
 from small_data import COUNTS, make_mvtec, make_visa, picture, save, settings, square
 
 from tfcore.config import TextureSettings
@@ -38,9 +37,9 @@ def test_arrays_hold_the_files(tmp_path):
     assert data.labels.tolist() == [1] * BAD + [0] * GOOD
     assert data.defects == ["bad"] * BAD + ["good"] * GOOD
     for number in range(TRAIN):
-        assert np.array_equal(data.train_images()[number], resize_image(Image.fromarray(picture(number)), SIZE))
+        assert np.array_equal(data.train_images()[number], resize_image(picture(number), SIZE))
     for number in range(BAD):
-        assert np.array_equal(data.test_images()[number], resize_image(Image.fromarray(picture(20 + number)), SIZE))
+        assert np.array_equal(data.test_images()[number], resize_image(picture(20 + number), SIZE))
         assert np.array_equal(data.masks("nearest")[number], resize_mask_nearest(square(number), SIZE))
         assert np.array_equal(data.masks("antialiased")[number], resize_mask_antialiased(square(number), SIZE))
     assert not data.masks("nearest")[BAD:].any()

@@ -5,8 +5,8 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import nanoarrow
 import numpy as np
+import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
@@ -66,9 +66,30 @@ def to_rgb(image: Image.Image, path: Path | str) -> Image.Image:
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def read_image(path: Path | str) -> ImageArray:
-    """Read an image as uint8 (H, W, 3), RGB."""
-    return np.asarray(to_rgb(open_image(path), path))
+def read_image(path: Path | str, content: bytes | None = None) -> ImageArray:
+    """Read an image as uint8 (H, W, 3), RGB; ``content`` are the file's bytes when they have been read already.
+
+    Raises `UserError` with the file's name when it is missing, damaged or no image.
+    """
+    if content is None:
+        try:
+            content = Path(path).read_bytes()
+        except FileNotFoundError as error:
+            raise UserError(f"{path}: no such file") from error
+    if (pixels := read_jpeg(content)) is not None:
+        return pixels
+    return np.asarray(to_rgb(open_image(path, content), path))
+
+
+def read_jpeg(content: bytes) -> ImageArray | None:
+    """Decode a JPEG to Pillow's pixels, in two thirds of its time; None for what Pillow has to convert or to judge."""
+    try:
+        if simplejpeg.decode_jpeg_header(content)[2] == "CMYK":
+            return None
+        pixels: ImageArray = simplejpeg.decode_jpeg(content, "RGB")
+    except ValueError:  # another format, or damaged
+        return None
+    return pixels
 
 
 def read_mask(path: Path | str, content: bytes | None = None) -> MaskArray:
@@ -84,34 +105,20 @@ def read_mask(path: Path | str, content: bytes | None = None) -> MaskArray:
     return np.asarray(values != 0 if values.ndim == 2 else (values != 0).any(axis=2))
 
 
-def resize_image(image: Image.Image, size: int) -> ImageArray:
-    """Resize to uint8 (size, size, 3), bilinear with antialiasing.
+def resize_image(image: ImageArray, size: int) -> ImageArray:
+    """Resize uint8 (H, W, 3) to uint8 (size, size, 3), bilinear with antialiasing.
 
     By torch, whose vectorised kernel is several times as fast as Pillow's and differs from it by at most one level.
     """
     import torch  # slow to import, and only packing resizes
     from torch.nn.functional import interpolate
 
-    planes = torch.from_numpy(pixels_of(image)).permute(2, 0, 1)[None]
+    planes = torch.from_numpy(image).permute(2, 0, 1)[None]
     resized = interpolate(planes, (size, size), mode="bilinear", antialias=True)[0].numpy()
     result = np.empty((size, size, 3), np.uint8)
     for channel in range(3):  # several times as fast as one copy in another order
         result[..., channel] = resized[channel]
     return result
-
-
-def pixels_of(image: Image.Image) -> ImageArray:
-    """Return an RGB image's pixels without copying them, (H, W, 4), the fourth channel without meaning.
-
-    Copied, (H, W, 3), if the image is larger than one block of Pillow's memory.
-    """
-    if image.mode != "RGB":
-        raise ValueError(f"expected an RGB image, found {image.mode}")
-    try:
-        memory = nanoarrow.c_array(image).child(0).view().buffer(1)  # the values; buffer 0 would mark missing ones
-    except ValueError:
-        return np.asarray(image)
-    return np.asarray(memory).reshape(image.height, image.width, 4)
 
 
 def resize_mask_nearest(mask: MaskArray, size: int) -> MaskArray:

@@ -53,16 +53,16 @@ def pack(
 
         def pack_one(item: tuple[int, Sample]) -> None:
             number, sample = item
-            image = images.to_rgb(images.open_image(found.root / sample.file, read(sample.file)), sample.file)
+            image = images.read_image(found.root / sample.file, read(sample.file))
             pixels[number] = images.resize_image(image, size)
             if sample.split == "train":
                 foregrounds[number] = foreground(sample, pixels[number])
             elif sample.mask is not None:
                 mask = images.read_mask(found.root / sample.mask, read(sample.mask))
-                if mask.shape != (image.height, image.width):
+                if mask.shape != image.shape[:2]:
                     raise UserError(
                         f"{found.root / sample.mask}: {mask.shape[1]} × {mask.shape[0]}, "
-                        f"its image {image.width} × {image.height}"
+                        f"its image {image.shape[1]} × {image.shape[0]}"
                     )
                 nearest[number - len(train)] = images.resize_mask_nearest(mask, size)
                 antialiased[number - len(train)] = images.resize_mask_antialiased(mask, size)
@@ -101,7 +101,7 @@ def pack_textures(raw: Path | str, settings: TextureSettings, out: Path | str, w
 
         def pack_one(item: tuple[int, Path]) -> None:
             number, path = item
-            pixels[number] = images.resize_image(images.to_rgb(images.open_image(path), path), settings.size)
+            pixels[number] = images.resize_image(images.read_image(path), settings.size)
 
         run_all(pack_one, list(enumerate(files)), "pack textures", workers)
         pixels.flush()
