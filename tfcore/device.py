@@ -1,5 +1,6 @@
 """Where the work runs: which device, in which precision, and how jobs on one machine share its GPUs."""
 
+import ctypes
 import errno
 import fcntl
 import os
@@ -11,6 +12,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib.util import find_spec
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -51,10 +53,12 @@ def prepare(hardware: HardwareSettings) -> torch.device:
     Raises `UserError` when ``hardware.device`` is ``cuda`` and there is none.
     """
     set_threads(hardware)
-    if hardware.device == "cpu" or (hardware.device == "auto" and not torch.cuda.is_available()):
+    if hardware.device == "cpu":
         return torch.device("cpu")
-    claim_gpu(hardware.jobs_per_gpu)
+    claim_gpu()  # before anything asks CUDA, which reads CUDA_VISIBLE_DEVICES once
     if not torch.cuda.is_available():
+        if hardware.device == "auto":
+            return torch.device("cpu")
         raise UserError("hardware.device: cuda was asked for, but torch finds no usable GPU (set it to auto or cpu)")
     # Shapes are the same in every step: cuDNN tries its kernels once and keeps the fastest, unless bits matter.
     torch.backends.cudnn.benchmark = not hardware.deterministic
@@ -88,12 +92,12 @@ def set_threads(hardware: HardwareSettings) -> None:
         torch.set_num_threads(granted)
 
 
-def claim_gpu(jobs_per_gpu: int) -> None:
+def claim_gpu() -> None:
     """Pick the least used of the visible GPUs for this process and make it the only visible one.
 
-    Snakemake counts GPUs but does not say which one a job gets. Each GPU has ``jobs_per_gpu`` slots, lock files in the
-    temporary folder that the system frees when the process ends, however it ends. One GPU from the scheduler is
-    taken as it is; with all slots taken, the job joins the GPU that its process number points to.
+    Snakemake counts GPUs but does not say which one a job gets. A job takes the first free slot: slot 0 of every GPU,
+    then slot 1 of every GPU, and so on. Slots are lock files in the temporary folder that the system frees when the
+    process ends, however it ends. One GPU from the scheduler is taken as it is.
     """
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     visible = [name.strip() for name in named.split(",")] if named else [str(i) for i in range(_count_gpus())]
@@ -101,13 +105,17 @@ def claim_gpu(jobs_per_gpu: int) -> None:
         return
     folder = Path(tempfile.gettempdir()) / f"tfcore-gpus-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
-    slots = [(gpu, slot) for slot in range(jobs_per_gpu) for gpu in visible]
-    chosen = next((gpu for gpu, slot in slots if _lock(folder / f"{gpu}-{slot}")), visible[os.getpid() % len(visible)])
-    os.environ["CUDA_VISIBLE_DEVICES"] = chosen
+    slots = ((gpu, slot) for slot in count() for gpu in visible)
+    os.environ["CUDA_VISIBLE_DEVICES"] = next(gpu for gpu, slot in slots if _lock(folder / f"{gpu}-{slot}"))
 
 
 def _count_gpus() -> int:
-    return torch.cuda.device_count()  # asks the driver's management library: no context is made
+    """Count GPUs without initialising CUDA: by NVML, as torch does where that library is, else by device files."""
+    try:
+        ctypes.CDLL("libnvidia-ml.so.1")
+    except OSError:
+        return len(list(Path("/dev").glob("nvidia[0-9]*")))
+    return torch.cuda.device_count()
 
 
 def _lock(path: Path) -> bool:
@@ -219,7 +227,8 @@ def explained(what: str) -> Iterator[None]:
         yield
     except torch.OutOfMemoryError as error:
         raise UserError(
-            f"{what}: the GPU is out of memory; lower hardware.jobs_per_gpu, hardware.infer_batch or train.batch_size"
+            f"{what}: the GPU is out of memory; let fewer jobs share it (--resources gpu=N), or lower "
+            "hardware.infer_batch or train.batch_size"
         ) from error
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
