@@ -6,7 +6,7 @@ a resumed training needs no generator state and ends, on a CPU, with the bits of
 
 import shutil
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ from tfcore.model.losses import training_losses
 from tfcore.model.unet import UNet, count_parameters
 from tfcore.provenance import finish_record, start_record
 from tfcore.resume import StopRequest, clear_states, load_state, save_state, stop_on_signal
-from tfcore.runs import METHOD, Run
+from tfcore.runs import Run, run_names
 from tfcore.scale import check_scale
 
 TERMS = ["mask", "anomaly", "normal", "consistency", "total"]
@@ -121,7 +121,7 @@ class Training:
         return self._order[1][place * size : (place + 1) * size]
 
     def check_finite(self, step: int, rate: float) -> None:
-        """Raise `UserError` naming ``step`` and its ``rate`` if a weight, a buffer or what the optimiser keeps of it is not finite.
+        """Raise `UserError` naming ``step`` and its learning rate unless weights, buffers and optimiser are finite.
 
         A gradient can be NaN where the loss is not: that of the last step before a save is seen nowhere else.
         """
@@ -309,11 +309,6 @@ def step_generator(seed: int, step: int) -> torch.Generator:
 def epoch_file(folder: Path, epoch: int) -> Path:
     """Return where the weights after an epoch of ``train.keep_epochs`` lie."""
     return folder / f"epoch{epoch}.safetensors"
-
-
-def run_names(run: Run) -> dict[str, Any]:
-    """Return who a run is, as it stands in the headers of its files."""
-    return {"method": METHOD} | asdict(run)
 
 
 def keep_epoch(source: Path, target: Path) -> None:

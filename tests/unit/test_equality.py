@@ -19,7 +19,8 @@ from tfcore.metrics.auroc import image_auroc
 from tfcore.metrics.maps import final_maps, image_scores, read_maps
 from tfcore.model.checkpoint import save_checkpoint
 from tfcore.model.losses import unit_ssim
-from tfcore.train import new_network, run_names, step_generator, train
+from tfcore.runs import run_names
+from tfcore.train import new_network, step_generator, train
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # the benchmarks are no part of the package
 from benchmarks.plain import plain_batch, plain_network, plain_perlin, plain_reverse, plain_ssim
