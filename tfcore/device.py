@@ -4,9 +4,11 @@ import ctypes
 import errno
 import fcntl
 import os
+import re
 import resource
 import shutil
 import sys
+import sysconfig
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -24,7 +26,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from tfcore.config import HardwareSettings, ModelSettings
 from tfcore.errors import UserError
 
-# Dense bf16 peaks in operations per second, from the makers' data sheets; longest matching name wins.
+# Dense bf16 peaks in operations per second, from the makers' data sheets; the longest key with all its words wins.
 PEAKS = {
     "A10": 125e12,
     "A30": 165e12,
@@ -36,6 +38,7 @@ PEAKS = {
     "H100 NVL": 835e12,
     "H800": 989e12,
     "H200": 989e12,
+    "H200 NVL": 835e12,
     "GH200": 989e12,
     "L4": 121e12,
     "L40S": 362e12,
@@ -43,6 +46,8 @@ PEAKS = {
     "RTX 4090": 165e12,
     "B200": 2250e12,
 }
+
+OTHERS = {"Ti", "SUPER", "D", "Laptop", "MIG"}  # words that make another device of a known name
 
 _claims: list[int] = []  # file descriptors whose locks last as long as this process
 
@@ -60,6 +65,7 @@ def prepare(hardware: HardwareSettings) -> torch.device:
         if hardware.device == "auto":
             return torch.device("cpu")
         raise UserError("hardware.device: cuda was asked for, but torch finds no usable GPU (set it to auto or cpu)")
+    torch.backends.cudnn.allow_tf32 = False  # else convolutions of float32 would have the 10 bits of TF32
     # Shapes are the same in every step: cuDNN tries its kernels once and keeps the fastest, unless bits matter.
     torch.backends.cudnn.benchmark = not hardware.deterministic
     return torch.device("cuda", torch.cuda.current_device())
@@ -152,8 +158,8 @@ def peak_operations(device: torch.device) -> float | None:
     """Return the device's dense bf16 peak in operations per second, or None where it is not known."""
     if device.type != "cuda":
         return None
-    name = torch.cuda.get_device_name(device)
-    known = [key for key in PEAKS if all(word in name for word in key.split())]
+    words = set(re.findall(r"\w+", torch.cuda.get_device_name(device)))
+    known = [key for key in PEAKS if words.issuperset(key.split()) and not words & OTHERS]
     return PEAKS[max(known, key=len)] if known else None
 
 
@@ -183,14 +189,16 @@ def to_device(module: nn.Module, device: torch.device) -> nn.Module:
 
 
 def can_compile(device: torch.device) -> bool:
-    """Tell whether ``torch.compile`` pays and works here: on a GPU, with Triton and a C compiler.
+    """Tell whether ``torch.compile`` pays and works here: on a GPU, with Triton, a C compiler and Python's headers.
 
     On a CPU it gained nothing (docs/performance.md). Compute nodes often have no compiler; one line then says so.
     """
     if device.type != "cuda":
         return False
     compiler = shutil.which(os.environ.get("CC", "cc")) or shutil.which("gcc") or shutil.which("clang")
-    missing = [name for name, found in (("triton", find_spec("triton")), ("a C compiler", compiler)) if not found]
+    header = Path(sysconfig.get_path("include", "posix_prefix")) / "Python.h"  # where Triton looks for it
+    needed = {"triton": find_spec("triton"), "a C compiler": compiler, str(header): header.exists()}
+    missing = [name for name, found in needed.items() if not found]
     if missing:
         print(f"not compiled, and slower for it: {' and '.join(missing)} not found", file=sys.stderr, flush=True)
     return not missing
@@ -214,10 +222,21 @@ def upload(array: Tensor, device: torch.device, share: float = 0.5) -> Tensor:
 
 
 def take(array: Tensor, indices: Tensor, device: torch.device) -> Tensor:
-    """Return the rows of an array on the device; rows that live on the host are pinned and copied asynchronously."""
-    if array.device.type == device.type:
-        return array[indices.to(device, non_blocking=True)]
-    return array[indices].pin_memory().to(device, non_blocking=True)
+    """Return the rows of an array on the device; rows that live on the host are copied when they are asked for."""
+    return send(array[indices.to(array.device, non_blocking=True)], device)
+
+
+def send(values: Tensor, device: torch.device) -> Tensor:
+    """Copy a tensor to the device through pinned memory, so that nothing waits; one that is there already stays."""
+    if values.device.type == device.type:
+        return values
+    return values.pin_memory().to(device, non_blocking=True)
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait until the device has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 @contextmanager
