@@ -1,8 +1,12 @@
 import csv
 import errno
 import os
+import pty
+import re
 import signal
-from contextlib import nullcontext
+import sys
+import time
+from contextlib import nullcontext, suppress
 from unittest.mock import Mock
 
 import pytest
@@ -16,6 +20,7 @@ import tfcore.train
 from tfcore.config import TrainingSettings
 from tfcore.errors import InterruptedTraining, UserError
 from tfcore.files import read_json
+from tfcore.log import TrainingLog
 from tfcore.runs import Run
 from tfcore.scale import check_scale
 from tfcore.train import Training, TrainingData, new_network, train
@@ -133,6 +138,25 @@ def test_a_signal_saves_the_state_and_the_same_call_ends_with_the_same_bits(fold
         assert (cut / name).read_bytes() == (whole / name).read_bytes()
     assert rows_of(cut) == rows_of(whole)
     assert read_json(cut / "run.json")["resumed_after_step"] == 10
+
+
+def test_a_terminal_shows_a_bar_with_the_time_left(tmp_path, monkeypatch):
+    reader, writer = pty.openpty()
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "100")
+    with os.fdopen(writer, "w") as terminal, monkeypatch.context() as patch:
+        patch.setattr(sys, "stderr", terminal)
+        with TrainingLog(tmp_path / "log.csv", ["total"], 400, 10) as log:
+            for _ in range(4):
+                log.add(torch.ones(1), 1e-3, 4)
+                time.sleep(0.05)
+            log.write_row()
+    shown = b""
+    with suppress(OSError):  # so a terminal says that its other side is closed
+        while part := os.read(reader, 1 << 16):
+            shown += part
+    os.close(reader)
+    assert re.search(r"loss 1\.0000 .* 4/400.*0:0\d:\d\d", shown.decode())
 
 
 def test_signal_handlers_are_restored(folders):
