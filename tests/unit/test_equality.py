@@ -104,6 +104,16 @@ def test_batches_have_the_statistics_of_the_plain_ones():
     assert np.allclose(np.mean(fast, axis=0), np.mean(slow, axis=0), atol=[0.05, 0.03, 0.12])
 
 
+def test_both_ways_leave_the_same_images_normal():
+    images = torch.randint(0, 256, (3, 16, 16, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    foregrounds, arrays = torch.ones(3, 16, 16, dtype=torch.uint8), list(images.numpy())
+    still = SETTINGS.model_copy(update={"anomalies": SETTINGS.anomalies.model_copy(update={"rotation_degrees": 0.0})})
+    fast = [make_batch(images, foregrounds, images, still, step_generator(0, i)) for i in range(8)]
+    slow = [plain_batch(arrays, list(foregrounds.numpy()), images.numpy(), still, i) for i in range(8)]
+    for batches in (fast, slow):  # half of three is one
+        assert [any(batch.mask[place].any() for batch in batches) for place in range(3)] == [True, False, False]
+
+
 def test_training_in_bfloat16_learns_the_same(tmp_path):
     packed, textures = make_packed(tmp_path)
     totals = {}
