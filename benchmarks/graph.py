@@ -1,4 +1,8 @@
-"""How long Snakemake takes to see what there is to do, at the paper's scale."""
+"""How long Snakemake takes to see what there is to do, at the paper's scale.
+
+There is no plain way beside it: the time is Snakemake's own, and the rules have one form. What it is held to is a bound
+in seconds (tests/workflow/test_graph.py).
+"""
 
 import re
 import statistics

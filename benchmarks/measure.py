@@ -13,7 +13,7 @@ import psutil
 import torch
 from tabulate import tabulate
 
-from tfcore.device import peak_operations
+from tfcore.device import peak_operations, synchronise
 from tfcore.files import replacing
 
 Row = dict[str, str | int | float | None]
@@ -52,17 +52,11 @@ class PeakMemory:
 
 def seconds_of(work: Callable[[], object], device: torch.device) -> tuple[float, float]:
     """Return how long a piece of work takes, the device's part included, and the time of the processor's cores."""
-    wait_for(device)
+    synchronise(device)
     start, cores = time.perf_counter(), time.process_time()
     work()
-    wait_for(device)
+    synchronise(device)
     return time.perf_counter() - start, time.process_time() - cores
-
-
-def wait_for(device: torch.device) -> None:
-    """Wait until the device has done what it was given."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def compare(
@@ -74,16 +68,18 @@ def compare(
     device: torch.device,
     operations: float | None = None,
 ) -> Row:
-    """Measure plain and fast in turn, after one warm-up each that also gives the memory; return a row of the table.
+    """Measure plain and fast in turn, after a warm-up of each and a call that gives its memory; return a row.
 
+    The memory is not that of the first call, in which libraries try their kernels and optimisers make their state.
     ``images`` and ``operations`` are those of one call. The ratio is the median of the ratios of the pairs;
     ``cores_ratio`` is that of the processor's time, which other work on a busy machine disturbs less. None on a GPU.
     """
     memory = []
     for way in (plain, fast):
+        way()
         with PeakMemory(device) as peak:
             way()
-            wait_for(device)
+            synchronise(device)
         memory.append(peak.bytes / 2**30)
     pairs = [(seconds_of(plain, device), seconds_of(fast, device)) for _ in range(repeats)]
     slow, quick = (statistics.median(pair[way][0] for pair in pairs) for way in (0, 1))
@@ -118,7 +114,8 @@ def device_peak(device: torch.device) -> tuple[float, str]:
 
 
 def report(rows: list[Row], about: Row, out: Path | None) -> None:
-    """Print the rows as a table below what they have in common, and write both to a CSV."""
+    """Print the rows as a table below what they have in common, and write both to a CSV; without empty columns."""
+    rows = [{name: row[name] for name in row if any(each[name] is not None for each in rows)} for row in rows]
     print(", ".join(f"{name} {value}" for name, value in about.items()))
     print(tabulate([list(row.values()) for row in rows], headers=list(rows[0]), floatfmt=".4g"))
     if out is not None:

@@ -18,7 +18,7 @@ from scipy import ndimage
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tfcore.anomalies.compose import Batch
+from tfcore.anomalies.compose import Batch, anomalous_images
 from tfcore.config import AnomalySettings, TrainingSettings
 from tfcore.model.diffusion import Reverse, beta_table, call_timesteps, mask_divisor, training_timesteps
 from tfcore.model.losses import SSIM_SIGMA, SSIM_WINDOW, training_losses
@@ -153,7 +153,7 @@ def plain_batch(
     for place, (image, foreground) in enumerate(zip(images, foregrounds, strict=True)):
         normal = image / 127.5 - 1
         anomaly, mask, previous = np.zeros_like(normal), np.zeros(normal.shape[:2]), np.zeros(normal.shape[:2])
-        if place < len(images) * options.fraction:
+        if place < anomalous_images(len(images), options.fraction):
             anomaly, mask, previous = plain_sample(image, foreground, textures, options, rng)
         if rng.random() < options.rotation_probability:
             angle = rng.uniform(-options.rotation_degrees, options.rotation_degrees)

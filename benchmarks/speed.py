@@ -23,7 +23,7 @@ from benchmarks.plain import (
 from tfcore.anomalies.compose import make_batch
 from tfcore.anomalies.perlin import perlin_noise
 from tfcore.config import HardwareSettings, ModelSettings, Settings, TrainingSettings
-from tfcore.device import autocast, forward_operations, precision_name, prepare, reproducible, to_device
+from tfcore.device import autocast, forward_operations, precision_name, prepare, reproducible, take, to_device
 from tfcore.errors import UserError
 from tfcore.infer import to_input
 from tfcore.model.diffusion import reverse_process
@@ -112,32 +112,34 @@ def run_train(settings: Settings, out: Path | None, repeats: int, size: int, wid
               precision: str) -> list[Row]:  # fmt: skip
     """Measure a whole training step, and making its batch alone, which must not be what the device waits for."""
     with tempfile.TemporaryDirectory() as folder:
-        setup = prepare_run(settings, Path(folder), size, width, batch, native, max(16, batch), precision)
+        images = batch * max(2, 16 // batch)  # whole batches
+        setup = prepare_run(settings, Path(folder), size, width, batch, native, images, precision)
         fast = Training(0, setup.settings, setup.data, setup.hardware)
         foregrounds, textures = numpy_parts(setup)
         network: nn.Module = plain_network(new_network(setup.settings, 0)).to(setup.device)
         plain = PlainTraining(network, setup.files, foregrounds, textures, setup.settings, setup.device)
-        chosen = fast.indices(0).to(setup.device)
+        # What a batch costs depends on what is drawn: both ways go through the same steps.
+        plain_steps, fast_steps = itertools.count(), itertools.count()
+
+        def fast_batch() -> None:
+            number = next(fast_steps)
+            chosen = fast.indices(number)
+            make_batch(
+                take(setup.data.images, chosen, setup.device),
+                take(setup.data.foregrounds, chosen, setup.device),
+                setup.data.textures,
+                setup.settings,
+                step_generator(0, number),
+            )
 
         def fast_step() -> None:
             with reproducible(setup.hardware, setup.device):
-                fast.step(0)
+                fast.step(next(fast_steps))
 
         batch_only = compare(
-            "batch only",
-            lambda: plain.batch(0),
-            lambda: make_batch(
-                setup.data.images[chosen],
-                setup.data.foregrounds[chosen],
-                setup.data.textures,
-                setup.settings,
-                step_generator(0, 0),
-            ),
-            batch,
-            max(repeats, 3),
-            setup.device,
+            "batch only", lambda: plain.batch(next(plain_steps)), fast_batch, batch, max(repeats, 3), setup.device
         )
-        normal = to_input(setup.data.images[chosen])
+        normal = to_input(take(setup.data.images, fast.indices(0), setup.device))
         guess = normal.mul(0.9).requires_grad_()
         similarity = compare(
             "SSIM and gradient",
@@ -148,7 +150,15 @@ def run_train(settings: Settings, out: Path | None, repeats: int, size: int, wid
             setup.device,
         )
         operations = 3 * batch * forward_operations(setup.settings.model, size)
-        step = compare("training step", lambda: plain.step(0), fast_step, batch, repeats, setup.device, operations)
+        step = compare(
+            "training step",
+            lambda: plain.step(next(plain_steps)),
+            fast_step,
+            batch,
+            repeats,
+            setup.device,
+            operations,
+        )
         about = setup.about
         rows = [step, batch_only, similarity]
         report(rows, about, out)
@@ -158,48 +168,84 @@ def run_train(settings: Settings, out: Path | None, repeats: int, size: int, wid
         return rows
 
 
-def run_infer(settings: Settings, out: Path | None, repeats: int, size: int, width: int, batch: int, native: int,
-              precision: str, steps: int) -> list[Row]:  # fmt: skip
-    """Measure one forward pass and the whole reverse process; the largest difference of one pass is printed."""
+def run_infer(settings: Settings, out: Path | None, repeats: int, size: int, width: int, batches: list[int],
+              native: int, precision: str, steps: int) -> list[Row]:  # fmt: skip
+    """Measure one forward pass and the whole reverse process at every batch size.
+
+    The largest difference of one pass and the seconds per image are printed below the table.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        setup = prepare_run(settings, Path(folder), size, width, batch, native, batch, precision)
+        setup = prepare_run(settings, Path(folder), size, width, max(batches), native, max(batches), precision)
         diffusion = setup.settings.diffusion.model_copy(update={"steps": steps})
         stage = setup.settings.model_copy(update={"diffusion": diffusion})
         network: UNet = new_network(stage, 0).eval()
         plain: nn.Module = plain_network(network).to(setup.device)
         fast = to_device(network, setup.device)
-        images = to_input(setup.data.images[:batch])
-        mask, t = images.new_zeros(batch, 1, size, size), torch.full((batch,), 1, device=setup.device)
-
-        def fast_pass() -> tuple[torch.Tensor, ...]:
-            with torch.inference_mode(), autocast(precision, setup.device):
-                return tuple(fast(images, mask, t))
-
-        def plain_pass() -> tuple[torch.Tensor, ...]:
-            with torch.no_grad():
-                passes = [plain(images[i : i + 1], mask[i : i + 1], t[i : i + 1]) for i in range(batch)]
-            return tuple(torch.cat(parts) for parts in zip(*passes, strict=True))
-
-        def fast_loop() -> None:
-            with torch.inference_mode(), autocast(precision, setup.device):
-                reverse_process(fast, images, diffusion).x0.cpu()
-
-        operations = batch * forward_operations(stage.model, size)
-        one = compare("forward pass", plain_pass, fast_pass, batch, repeats, setup.device, operations)
-        loop = compare(
-            f"reverse process, T = {steps}",
-            lambda: plain_reverse(plain, images, stage),
-            fast_loop,
-            batch,
-            repeats,
-            setup.device,
-            operations * steps,
-        )
-        report([one, loop], setup.about, out)
-        pairs = zip(plain_pass(), fast_pass(), strict=True)
-        difference = max(float((a - b.float()).abs().max()) for a, b in pairs)
+        images = to_input(setup.data.images)
+        rows, difference = [], 0.0
+        for batch in batches:
+            passes = Passes(plain, fast, images[:batch], stage, precision)
+            operations = batch * forward_operations(stage.model, size)
+            one = compare("forward pass", passes.plain, passes.fast, batch, repeats, setup.device, operations)
+            loop = compare(
+                f"reverse process, T = {steps}",
+                passes.plain_loop,
+                passes.fast_loop,
+                batch,
+                repeats,
+                setup.device,
+                operations * steps,
+            )
+            rows += [{"what": row["what"], "batch": batch} | row for row in (one, loop)]
+            difference = max(difference, passes.difference())
+        report(rows, {key: value for key, value in setup.about.items() if key != "batch"}, out)
         print(f"largest difference of one forward pass: {difference:.2g}")
-        return [one, loop]
+        seconds = {row["batch"]: float(row["fast_s"] or 0) / int(row["batch"] or 1) for row in rows[1::2]}
+        best = min(seconds, key=lambda batch: seconds[batch])
+        shown = ", ".join(f"{value:.3g} at batch {batch}" for batch, value in seconds.items())
+        print(f"seconds per image, T = {steps}: {shown}; best at batch {best}")
+        return rows
+
+
+@dataclass
+class Passes:
+    """One forward pass and the reverse process of some images, one by one and together."""
+
+    plain_network: nn.Module
+    fast_network: nn.Module
+    images: torch.Tensor
+    settings: TrainingSettings
+    precision: str
+
+    def __post_init__(self) -> None:
+        count, _, height, width = self.images.shape
+        self.mask = self.images.new_zeros(count, 1, height, width)
+        self.t = torch.ones(count, dtype=torch.long, device=self.images.device)
+
+    def plain(self) -> tuple[torch.Tensor, ...]:
+        """Pass the images one by one."""
+        with torch.no_grad():
+            each = zip(*(torch.split(values, 1) for values in (self.images, self.mask, self.t)), strict=True)
+            return tuple(torch.cat(parts) for parts in zip(*(self.plain_network(*one) for one in each), strict=True))
+
+    def fast(self) -> tuple[torch.Tensor, ...]:
+        """Pass the images together."""
+        with torch.inference_mode(), autocast(self.precision, self.images.device):
+            return tuple(self.fast_network(self.images, self.mask, self.t))
+
+    def plain_loop(self) -> None:
+        """Run the reverse process of the images one by one."""
+        plain_reverse(self.plain_network, self.images, self.settings)
+
+    def fast_loop(self) -> None:
+        """Run the reverse process of the images together."""
+        with torch.inference_mode(), autocast(self.precision, self.images.device):
+            reverse_process(self.fast_network, self.images, self.settings.diffusion).x0.cpu()
+
+    def difference(self) -> float:
+        """Return the largest difference of the two ways."""
+        pairs = zip(self.plain(), self.fast(), strict=True)
+        return max(float((a - b.float()).abs().max()) for a, b in pairs)
 
 
 def run_anomalies(settings: Settings, out: Path | None, repeats: int, size: int, batch: int) -> list[Row]:

@@ -312,7 +312,6 @@ class HardwareSettings(Section):
     infer_batch: int = Field(32, gt=0, description="images per inference batch")
     save_minutes: float = Field(10.0, gt=0, description="minutes between two saves of the training state")
     log_every: int = Field(50, gt=0, description="steps between two rows of log.csv")
-    jobs_per_gpu: int = Field(1, gt=0, description="trainings that share one GPU")
     threads: int = Field(0, ge=0, description="CPU threads of torch; 0 = as the scheduler grants, else torch's default")
 
 

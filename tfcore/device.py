@@ -1,16 +1,20 @@
 """Where the work runs: which device, in which precision, and how jobs on one machine share its GPUs."""
 
+import ctypes
 import errno
 import fcntl
 import os
+import re
 import resource
 import shutil
 import sys
+import sysconfig
 import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib.util import find_spec
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +26,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from tfcore.config import HardwareSettings, ModelSettings
 from tfcore.errors import UserError
 
-# Dense bf16 peaks in operations per second, from the makers' data sheets; longest matching name wins.
+# Dense bf16 peaks in operations per second, from the makers' data sheets; the longest key with all its words wins.
 PEAKS = {
     "A10": 125e12,
     "A30": 165e12,
@@ -34,6 +38,7 @@ PEAKS = {
     "H100 NVL": 835e12,
     "H800": 989e12,
     "H200": 989e12,
+    "H200 NVL": 835e12,
     "GH200": 989e12,
     "L4": 121e12,
     "L40S": 362e12,
@@ -41,6 +46,8 @@ PEAKS = {
     "RTX 4090": 165e12,
     "B200": 2250e12,
 }
+
+OTHERS = {"Ti", "SUPER", "D", "Laptop", "MIG"}  # words that make another device of a known name
 
 _claims: list[int] = []  # file descriptors whose locks last as long as this process
 
@@ -51,11 +58,14 @@ def prepare(hardware: HardwareSettings) -> torch.device:
     Raises `UserError` when ``hardware.device`` is ``cuda`` and there is none.
     """
     set_threads(hardware)
-    if hardware.device == "cpu" or (hardware.device == "auto" and not torch.cuda.is_available()):
+    if hardware.device == "cpu":
         return torch.device("cpu")
-    claim_gpu(hardware.jobs_per_gpu)
+    claim_gpu()  # before anything asks CUDA, which reads CUDA_VISIBLE_DEVICES once
     if not torch.cuda.is_available():
+        if hardware.device == "auto":
+            return torch.device("cpu")
         raise UserError("hardware.device: cuda was asked for, but torch finds no usable GPU (set it to auto or cpu)")
+    torch.backends.cudnn.allow_tf32 = False  # else convolutions of float32 would have the 10 bits of TF32
     # Shapes are the same in every step: cuDNN tries its kernels once and keeps the fastest, unless bits matter.
     torch.backends.cudnn.benchmark = not hardware.deterministic
     return torch.device("cuda", torch.cuda.current_device())
@@ -88,12 +98,12 @@ def set_threads(hardware: HardwareSettings) -> None:
         torch.set_num_threads(granted)
 
 
-def claim_gpu(jobs_per_gpu: int) -> None:
+def claim_gpu() -> None:
     """Pick the least used of the visible GPUs for this process and make it the only visible one.
 
-    Snakemake counts GPUs but does not say which one a job gets. Each GPU has ``jobs_per_gpu`` slots, lock files in the
-    temporary folder that the system frees when the process ends, however it ends. One GPU from the scheduler is
-    taken as it is; with all slots taken, the job joins the GPU that its process number points to.
+    Snakemake counts GPUs but does not say which one a job gets. A job takes the first free slot: slot 0 of every GPU,
+    then slot 1 of every GPU, and so on. Slots are lock files in the temporary folder that the system frees when the
+    process ends, however it ends. One GPU from the scheduler is taken as it is.
     """
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     visible = [name.strip() for name in named.split(",")] if named else [str(i) for i in range(_count_gpus())]
@@ -101,13 +111,17 @@ def claim_gpu(jobs_per_gpu: int) -> None:
         return
     folder = Path(tempfile.gettempdir()) / f"tfcore-gpus-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
-    slots = [(gpu, slot) for slot in range(jobs_per_gpu) for gpu in visible]
-    chosen = next((gpu for gpu, slot in slots if _lock(folder / f"{gpu}-{slot}")), visible[os.getpid() % len(visible)])
-    os.environ["CUDA_VISIBLE_DEVICES"] = chosen
+    slots = ((gpu, slot) for slot in count() for gpu in visible)
+    os.environ["CUDA_VISIBLE_DEVICES"] = next(gpu for gpu, slot in slots if _lock(folder / f"{gpu}-{slot}"))
 
 
 def _count_gpus() -> int:
-    return torch.cuda.device_count()  # asks the driver's management library: no context is made
+    """Count GPUs without initialising CUDA: by NVML, as torch does where that library is, else by device files."""
+    try:
+        ctypes.CDLL("libnvidia-ml.so.1")
+    except OSError:
+        return len(list(Path("/dev").glob("nvidia[0-9]*")))
+    return torch.cuda.device_count()
 
 
 def _lock(path: Path) -> bool:
@@ -144,8 +158,8 @@ def peak_operations(device: torch.device) -> float | None:
     """Return the device's dense bf16 peak in operations per second, or None where it is not known."""
     if device.type != "cuda":
         return None
-    name = torch.cuda.get_device_name(device)
-    known = [key for key in PEAKS if all(word in name for word in key.split())]
+    words = set(re.findall(r"\w+", torch.cuda.get_device_name(device)))
+    known = [key for key in PEAKS if words.issuperset(key.split()) and not words & OTHERS]
     return PEAKS[max(known, key=len)] if known else None
 
 
@@ -175,14 +189,16 @@ def to_device(module: nn.Module, device: torch.device) -> nn.Module:
 
 
 def can_compile(device: torch.device) -> bool:
-    """Tell whether ``torch.compile`` pays and works here: on a GPU, with Triton and a C compiler.
+    """Tell whether ``torch.compile`` pays and works here: on a GPU, with Triton, a C compiler and Python's headers.
 
     On a CPU it gained nothing (docs/performance.md). Compute nodes often have no compiler; one line then says so.
     """
     if device.type != "cuda":
         return False
     compiler = shutil.which(os.environ.get("CC", "cc")) or shutil.which("gcc") or shutil.which("clang")
-    missing = [name for name, found in (("triton", find_spec("triton")), ("a C compiler", compiler)) if not found]
+    header = Path(sysconfig.get_path("include", "posix_prefix")) / "Python.h"  # where Triton looks for it
+    needed = {"triton": find_spec("triton"), "a C compiler": compiler, str(header): header.exists()}
+    missing = [name for name, found in needed.items() if not found]
     if missing:
         print(f"not compiled, and slower for it: {' and '.join(missing)} not found", file=sys.stderr, flush=True)
     return not missing
@@ -206,10 +222,21 @@ def upload(array: Tensor, device: torch.device, share: float = 0.5) -> Tensor:
 
 
 def take(array: Tensor, indices: Tensor, device: torch.device) -> Tensor:
-    """Return the rows of an array on the device; rows that live on the host are pinned and copied asynchronously."""
-    if array.device.type == device.type:
-        return array[indices.to(device, non_blocking=True)]
-    return array[indices].pin_memory().to(device, non_blocking=True)
+    """Return the rows of an array on the device; rows that live on the host are copied when they are asked for."""
+    return send(array[indices.to(array.device, non_blocking=True)], device)
+
+
+def send(values: Tensor, device: torch.device) -> Tensor:
+    """Copy a tensor to the device through pinned memory, so that nothing waits; one that is there already stays."""
+    if values.device.type == device.type:
+        return values
+    return values.pin_memory().to(device, non_blocking=True)
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait until the device has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 @contextmanager
@@ -219,7 +246,8 @@ def explained(what: str) -> Iterator[None]:
         yield
     except torch.OutOfMemoryError as error:
         raise UserError(
-            f"{what}: the GPU is out of memory; lower hardware.jobs_per_gpu, hardware.infer_batch or train.batch_size"
+            f"{what}: the GPU is out of memory; let fewer jobs share it (--resources gpu=N), or lower "
+            "hardware.infer_batch or train.batch_size"
         ) from error
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):

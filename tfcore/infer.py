@@ -14,7 +14,7 @@ from torch import Tensor
 
 from tfcore.config import DiffusionSettings, HardwareSettings, InferSettings, TrainingSettings, digest
 from tfcore.data.packed import Packed
-from tfcore.device import autocast, explained, peak_memory, precision_name, prepare, reproducible, to_device
+from tfcore.device import autocast, explained, peak_memory, precision_name, prepare, reproducible, send, to_device
 from tfcore.errors import UserError
 from tfcore.files import order_header, replacing, sha256_of
 from tfcore.model.checkpoint import load_checkpoint
@@ -144,10 +144,7 @@ def ground_truth(data: Packed, crop: int) -> dict[str, Tensor]:
 def batches(images: NDArray[np.uint8], size: int, device: torch.device) -> Iterator[Tensor]:
     """Give the images (N, H, W, 3) in batches on the device."""
     for first in range(0, len(images), size):
-        batch = torch.from_numpy(np.array(images[first : first + size]))
-        if device.type == "cuda":
-            batch = batch.pin_memory()
-        yield batch.to(device, non_blocking=True)
+        yield send(torch.from_numpy(np.array(images[first : first + size])), device)
 
 
 def to_input(images: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ class TrainingLog:
         self.path, self.terms, self.steps, self.steps_per_epoch = path, terms, steps, steps_per_epoch
         self.columns = ["step", "epoch", *terms, "learning_rate", "images_per_second"]
         self.rows: list[list[float]] = []
-        self._unread: list[Tensor] = []
+        self._unread: list[tuple[Tensor, float]] = []  # loss terms and learning rate by step
         self._window: list[list[float]] = []
         self._next = 0  # step of the first unread tensor
         self._rate = math.nan
@@ -51,7 +51,7 @@ class TrainingLog:
 
     def add(self, terms: Tensor, rate: float, images: int) -> None:
         """Note the loss terms (len(terms),) of one step, unread, its learning rate and its number of images."""
-        self._unread.append(terms)
+        self._unread.append((terms, rate))
         self._rate = rate
         self._images += images
         self._steps += 1
@@ -62,12 +62,13 @@ class TrainingLog:
         """Read the noted terms from the device; raises `UserError` when one of them is not finite."""
         if not self._unread:
             return
-        for values in torch.stack(self._unread).tolist():
+        terms, rates = zip(*self._unread, strict=True)
+        for values, rate in zip(torch.stack(terms).tolist(), rates, strict=True):
             if not all(math.isfinite(value) for value in values):
                 shown = ", ".join(f"{name} {value:.4g}" for name, value in zip(self.terms, values, strict=True))
                 raise UserError(
                     f"training stopped: the loss of step {self._next + 1} is not finite ({shown}; learning rate "
-                    f"{self._rate:.3g}); lower train.learning_rate or set train.gradient_clip"
+                    f"{rate:.3g}); lower train.learning_rate or set train.gradient_clip"
                 )
             self._window.append(values)
             self._next += 1

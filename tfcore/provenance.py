@@ -11,7 +11,7 @@ from typing import Any
 
 from tfcore.config import digest
 from tfcore.files import write_json
-from tfcore.runs import METHOD, Run
+from tfcore.runs import Run, run_names
 
 SOURCE = Path(__file__).resolve().parent.parent
 """Folder of the checkout that runs."""
@@ -64,12 +64,10 @@ def start_record(run: Run, stage: str, settings: dict[str, Any], device: str = "
     """
     import torch
 
-    identity = {"method": METHOD, "dataset": run.dataset, "category": run.category, "variant": run.variant}
     packages = ("tfcore", "torch", "numpy", "scikit-image", "scikit-learn", "pytorch-msssim")
     return {
         "run_id": run.id,
-        **identity,
-        "seed": run.seed,
+        **run_names(run),
         "stage": stage,
         "settings": settings,
         "settings_digest": digest(settings),

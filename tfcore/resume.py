@@ -40,12 +40,21 @@ def save_state(folder: Path, identity: dict[str, Any], state: dict[str, Any]) ->
 
 
 def load_state(folder: Path, identity: dict[str, Any], device: torch.device) -> dict[str, Any] | None:
-    """Return the newest good state of this very training, or None; a state that is refused is named on stderr."""
+    """Return the newest good state of this very training, or None; a state that is refused is named on stderr.
+
+    Refused states that are newer than the good one are removed.
+    """
+    refused: list[Path] = []
     for path in _states(folder):
         try:
-            return _read_state(path, identity, device)
+            state = _read_state(path, identity, device)
         except ValueError as error:
             print(f"{path}: not resumed: {error}", file=sys.stderr, flush=True)
+            refused.append(path)
+            continue
+        for newer in refused:  # they would count among the last two, which are kept
+            newer.unlink(missing_ok=True)
+        return state
     return None
 
 

@@ -1,6 +1,6 @@
 """Who a run is: method, dataset, category, variant and seed; where its files lie; which settings each stage reads."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -59,6 +59,11 @@ class Run:
     def work(self) -> Path:
         """Resume state; not an output, survives a failed job."""
         return Path("work") / self.id
+
+
+def run_names(run: Run) -> dict[str, Any]:
+    """Return who a run is, as it stands in the headers of its files and in its records."""
+    return {"method": METHOD} | asdict(run)
 
 
 def _at_epoch(file: Path, epoch: int | None) -> Path:

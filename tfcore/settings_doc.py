@@ -92,7 +92,6 @@ UNITS = {
     "infer_batch": "images",
     "save_minutes": "minutes",
     "log_every": "steps",
-    "jobs_per_gpu": "trainings",
     "threads": "threads",
 }
 

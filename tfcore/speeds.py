@@ -126,7 +126,10 @@ def _measured(stage: Stage, record: dict[str, Any], settings: TrainingSettings, 
 
 
 def _from_benchmark(file: Path) -> Iterator[Measured]:
-    """Read rows of `benchmarks`: training steps, and reverse processes of T steps; `UserError` if there are none."""
+    """Read rows of `benchmarks`: training steps, and reverse processes of T steps; `UserError` if there are none.
+
+    Of several batch sizes the fastest counts.
+    """
     try:
         with file.open(encoding="utf-8", newline="") as stream:
             rows = list(csv.DictReader(stream))
@@ -138,6 +141,7 @@ def _from_benchmark(file: Path) -> Iterator[Measured]:
     speeds = [(row, what, steps) for row, (what, _, steps) in parts if what in BENCHMARK_ROWS]
     if not speeds:
         raise UserError(f"{file}: has no speed of `python -m tfcore bench train` or `bench infer`")
+    fastest: dict[str, Measured] = {}
     for row, what, steps in speeds:
         try:
             size, images = int(row["size"]), float(row["fast_images_per_s"])
@@ -146,8 +150,10 @@ def _from_benchmark(file: Path) -> Iterator[Measured]:
             device = row["device"]
         except (KeyError, TypeError, ValueError) as error:
             raise UserError(f"{file}: is not a CSV of `python -m tfcore bench` ({error})") from error
-        speed = passes * pass_operations(model, size)
-        yield Measured(BENCHMARK_ROWS[what], device, speed, network_name(model, size), str(file))
+        stage, speed = BENCHMARK_ROWS[what], passes * pass_operations(model, size)
+        if stage not in fastest or speed > fastest[stage].operations_per_second:
+            fastest[stage] = Measured(stage, device, speed, network_name(model, size), str(file))
+    yield from fastest.values()
 
 
 def read_record(file: Path) -> dict[str, Any] | None:

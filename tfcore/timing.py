@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from tfcore.config import HardwareSettings
-from tfcore.device import explained, precision_name
+from tfcore.device import explained, precision_name, synchronise
 from tfcore.files import replacing
 from tfcore.infer import Model
 from tfcore.provenance import device_name
@@ -60,9 +60,3 @@ def timed(model: Model, images: torch.Tensor, steps: int) -> float:
     model.reverse(images, diffusion)
     synchronise(model.device)
     return time.perf_counter() - start
-
-
-def synchronise(device: torch.device) -> None:
-    """Wait until the device has done what it was given."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)

@@ -6,7 +6,7 @@ a resumed training needs no generator state and ends, on a CPU, with the bits of
 
 import shutil
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,6 @@ from tfcore.device import (
     autocast,
     can_compile,
     explained,
-    forward_operations,
     peak_memory,
     precision_name,
     prepare,
@@ -39,10 +38,10 @@ from tfcore.model.losses import training_losses
 from tfcore.model.unet import UNet, count_parameters
 from tfcore.provenance import finish_record, start_record
 from tfcore.resume import StopRequest, clear_states, load_state, save_state, stop_on_signal
-from tfcore.runs import METHOD, Run
+from tfcore.runs import Run, run_names
+from tfcore.scale import check_scale
 
 TERMS = ["mask", "anomaly", "normal", "consistency", "total"]
-CPU_LIMIT, CPU_SPEED = 1e16, 1e11  # operations of a training that a CPU may do (a day), and per second (two cores)
 ORDER, STEP = 0, 1  # separate streams of random numbers
 
 
@@ -121,8 +120,8 @@ class Training:
         size = self.settings.train.batch_size
         return self._order[1][place * size : (place + 1) * size]
 
-    def check_finite(self, step: int) -> None:
-        """Raise `UserError` naming ``step`` if a weight, a buffer or what the optimiser keeps of it is not finite.
+    def check_finite(self, step: int, rate: float) -> None:
+        """Raise `UserError` naming ``step`` and its learning rate unless weights, buffers and optimiser are finite.
 
         A gradient can be NaN where the loss is not: that of the last step before a save is seen nowhere else.
         """
@@ -133,7 +132,7 @@ class Training:
         if not all(finite):
             raise UserError(
                 f"training stopped: {tensors[finite.index(False)][0]} is not finite after step {step} (learning rate "
-                f"{self.learning_rate:.3g}); lower train.learning_rate or set train.gradient_clip"
+                f"{rate:.3g}); lower train.learning_rate or set train.gradient_clip"
             )
 
     @property
@@ -192,8 +191,9 @@ def train(
         if is_trained(out, settings, data):
             print(f"{out} holds this training already (to repeat it, remove that folder)", flush=True)
             return
+        if device.type == "cpu" and hardware.device == "auto":
+            check_scale(stage, len(data.images))
         training = Training(run.seed, stage, data, hardware)
-        check_scale(training, hardware)
         inputs = {"pack": data.pack, "manifest_sha256": data.manifest, "foreground": data.foreground}
         record = start_record(run, "train", settings, str(device), **inputs)
         identity = {"run": run.id, "recipe": stage.recipe, "settings": digest(settings), "pack": data.pack}
@@ -235,10 +235,11 @@ def run_steps(
     log = TrainingLog(work / "log.csv", TERMS, training.steps, training.steps_per_epoch)
     first = resume(training, log, identity, work)
     keep = {epoch * training.steps_per_epoch: epoch for epoch in training.settings.train.keep_epochs}
+    rate = training.learning_rate
 
     def check(step: int) -> None:
         log.read_back()  # what is not finite raises here: nothing is saved from it, and the last good state stays
-        training.check_finite(step)
+        training.check_finite(step, rate)
 
     def save(step: int) -> None:
         check(step)
@@ -305,31 +306,9 @@ def step_generator(seed: int, step: int) -> torch.Generator:
     return torch.Generator().manual_seed(mixed_seed(seed, STEP, step))
 
 
-def check_scale(training: Training, hardware: HardwareSettings) -> None:
-    """Refuse a training of paper scale on a CPU, unless ``hardware.device`` is ``cpu``; raises `UserError`."""
-    if training.device.type != "cpu" or hardware.device != "auto":
-        return
-    passes = 3 * len(training.data.images) * training.settings.train.epochs  # backward counts as two forward passes
-    size = training.settings.crop
-    if 2 * count_parameters(training.network) * size**2 * passes < CPU_LIMIT:  # as if all weights met every pixel
-        return
-    operations = passes * forward_operations(training.settings.model, size)
-    if operations > CPU_LIMIT:
-        raise UserError(
-            f"no GPU found, and this training takes {operations:.0e} operations, about "
-            f"{operations / CPU_SPEED / 86400:.0f} days on two CPU cores: try `make demo`, or insist with "
-            "hardware.device: cpu"
-        )
-
-
 def epoch_file(folder: Path, epoch: int) -> Path:
     """Return where the weights after an epoch of ``train.keep_epochs`` lie."""
     return folder / f"epoch{epoch}.safetensors"
-
-
-def run_names(run: Run) -> dict[str, Any]:
-    """Return who a run is, as it stands in the headers of its files."""
-    return {"method": METHOD} | asdict(run)
 
 
 def keep_epoch(source: Path, target: Path) -> None:

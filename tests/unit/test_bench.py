@@ -1,5 +1,6 @@
 import csv
 import gc
+import re
 import subprocess
 import sys
 import time
@@ -12,9 +13,10 @@ from typer.testing import CliRunner
 import tfcore.cli.bench  # registers the commands
 from tfcore.config import load_settings
 from tfcore.errors import UserError
+from tfcore.train import step_generator
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # the benchmarks are no part of the package
-from benchmarks import pack, speed
+from benchmarks import measure, pack, speed
 from benchmarks.measure import PeakMemory, compare
 
 ROOT = Path(__file__).parents[2]
@@ -49,6 +51,24 @@ def test_on_a_busy_machine_the_time_of_the_cores_is_compared():
     assert row["cores_ratio"] == pytest.approx(3, rel=0.2)
 
 
+def test_memory_is_not_that_of_the_first_call(monkeypatch):
+    calls, measured = [], []
+
+    class Peak:
+        bytes = 0
+
+        def __enter__(self):
+            measured.append(len(calls))
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+    monkeypatch.setattr(measure, "PeakMemory", lambda _: Peak())
+    compare("count", lambda: calls.append("plain"), lambda: calls.append("fast"), 1, 1, torch.device("cpu"))
+    assert measured == [1, 3] and calls == ["plain", "plain", "fast", "fast", "plain", "fast"]
+
+
 def test_peak_memory_sees_what_is_freed_again():
     held = [torch.ones(30_000_000)]  # garbage in a cycle, as other tests leave it
     held.append(held)
@@ -63,13 +83,16 @@ def test_peak_memory_sees_what_is_freed_again():
     assert peak.bytes > 100e6
 
 
-def test_training_is_measured_both_ways(settings, tmp_path, capsys):
+def test_training_is_measured_both_ways(settings, tmp_path, capsys, monkeypatch):
     out = tmp_path / "train.csv"
+    drawn = []
+    monkeypatch.setattr(speed, "step_generator", lambda *a: (drawn.append(a), step_generator(*a))[1])
     speed.run_train(settings, out, 1, size=16, width=8, batch=2, native=24, precision="auto")
     rows = rows_of(out)
     assert set(rows) == {"training step", "batch only", "SSIM and gradient"}
     assert float(rows["training step"]["ratio"]) > 0 and "device" in rows["training step"]
     assert "training step" in capsys.readouterr().out
+    assert drawn == [(0, number) for number in range(5)]  # each call of the batch alone is another step
 
 
 def test_a_width_that_has_no_groups_is_named(settings):
@@ -85,14 +108,20 @@ def test_choices_are_told(words):
 
 def test_inference_is_measured_both_ways(settings, tmp_path, capsys):
     out = tmp_path / "infer.csv"
-    speed.run_infer(settings, out, 1, size=16, width=8, batch=2, native=16, precision="float32", steps=3)
-    assert set(rows_of(out)) == {"forward pass", "reverse process, T = 3"}
-    assert float(capsys.readouterr().out.split("largest difference of one forward pass: ")[1]) < 1e-5
+    speed.run_infer(settings, out, 1, size=16, width=8, batches=[1, 2], native=16, precision="float32", steps=3)
+    with out.open() as file:
+        rows = [(row["what"], row["batch"]) for row in csv.DictReader(file)]
+    assert rows == [(what, batch) for batch in "12" for what in ("forward pass", "reverse process, T = 3")]
+    said = capsys.readouterr().out
+    assert float(re.search(r"largest difference of one forward pass: (.+)", said)[1]) < 1e-5
+    assert re.search(r"seconds per image, T = 3: \S+ at batch 1, \S+ at batch 2; best at batch [12]\n", said)
 
 
 def test_anomalies_are_measured_both_ways(settings, tmp_path):
     speed.run_anomalies(settings, tmp_path / "anomalies.csv", 1, size=32, batch=2)
-    assert set(rows_of(tmp_path / "anomalies.csv")) == {"batch with anomalies", "Perlin noise"}
+    rows = rows_of(tmp_path / "anomalies.csv")
+    assert set(rows) == {"batch with anomalies", "Perlin noise"}
+    assert "share_of_peak" not in rows["Perlin noise"] and all(all(row.values()) for row in rows.values())
 
 
 def test_packing_is_measured_against_decoding(tmp_path):

@@ -1,5 +1,6 @@
 import os
 from contextlib import nullcontext
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from tfcore.device import (
     claim_gpu,
     forward_operations,
     has_bfloat16,
+    peak_operations,
     prepare,
     reproducible,
     take,
@@ -22,14 +24,14 @@ from tfcore.errors import UserError
 CPU = torch.device("cpu")
 
 
-def claim(monkeypatch, gpus, jobs_per_gpu, visible=None):
+def claim(monkeypatch, gpus, visible=None):
     """Claim as a new job does; a lock belongs to its open file, so one process can stand for several."""
     monkeypatch.setattr(device_module, "_count_gpus", lambda: gpus)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # remembers what was there
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    claim_gpu(jobs_per_gpu)
+    claim_gpu()
     return os.environ.get("CUDA_VISIBLE_DEVICES")
 
 
@@ -41,20 +43,37 @@ def own_slots(tmp_path, monkeypatch):
         os.close(device_module._claims.pop())
 
 
-def test_each_job_gets_its_own_gpu_and_shares_only_when_told(monkeypatch):
-    assert [claim(monkeypatch, 2, 2) for _ in range(4)] == ["0", "1", "0", "1"]
-    os.close(device_module._claims.pop(1))  # as when a job ends or is killed
-    assert claim(monkeypatch, 2, 2) == "1"
-    assert claim(monkeypatch, 2, 2) in ("0", "1")  # more jobs than slots: it joins one
+def test_each_job_gets_the_least_used_gpu(monkeypatch):
+    assert [claim(monkeypatch, 4) for _ in range(16)] == ["0", "1", "2", "3"] * 4
+    os.close(device_module._claims.pop(5))  # as when a job ends or is killed
+    assert [claim(monkeypatch, 4) for _ in range(2)] == ["1", "0"]
 
 
 def test_what_the_scheduler_gives_is_respected(monkeypatch, tmp_path):
-    assert claim(monkeypatch, 8, 1, visible="3") == "3" and not list(tmp_path.iterdir())
-    assert [claim(monkeypatch, 8, 1, visible="5, GPU-7") for _ in range(2)] == ["5", "GPU-7"]
+    assert claim(monkeypatch, 8, visible="3") == "3" and not list(tmp_path.iterdir())
+    assert [claim(monkeypatch, 8, visible="5, GPU-7") for _ in range(2)] == ["5", "GPU-7"]
 
 
 def test_no_gpu_is_no_claim(monkeypatch):
-    assert claim(monkeypatch, 0, 1) is None
+    assert claim(monkeypatch, 0) is None
+
+
+def test_a_gpu_is_claimed_before_cuda_is_asked(monkeypatch):
+    """The driver reads CUDA_VISIBLE_DEVICES when it is asked first, and never again."""
+    seen = []
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6")
+    ask = Mock(side_effect=lambda: bool(seen.append(os.environ["CUDA_VISIBLE_DEVICES"])))
+    monkeypatch.setattr(torch.cuda, "is_available", ask)
+    prepare(HardwareSettings())
+    assert seen[0] == "4"
+
+
+def test_gpus_are_counted_by_their_device_files_where_nvml_is_missing(monkeypatch):
+    """Without NVML torch would ask the driver."""
+    monkeypatch.setattr(device_module.ctypes, "CDLL", Mock(side_effect=OSError))
+    monkeypatch.setattr(torch.cuda, "device_count", Mock(side_effect=AssertionError))
+    monkeypatch.setattr(device_module.Path, "glob", lambda *_: iter(["/dev/nvidia0", "/dev/nvidia1"]))
+    assert device_module._count_gpus() == 2
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
@@ -100,6 +119,58 @@ def test_nothing_is_compiled_on_a_cpu():
     assert not can_compile(CPU)
 
 
+@pytest.fixture
+def gpu(monkeypatch):
+    """A machine that seems to have one GPU; nothing is computed on it."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    for flag in ("benchmark", "allow_tf32"):
+        monkeypatch.setattr(torch.backends.cudnn, flag, getattr(torch.backends.cudnn, flag))  # put back at the end
+    return torch.device("cuda", 0)
+
+
+def test_float32_on_a_gpu_is_float32(gpu):
+    torch.backends.cudnn.allow_tf32 = True
+    assert prepare(HardwareSettings()) == gpu
+    assert not torch.backends.cudnn.allow_tf32 and not torch.backends.cuda.matmul.allow_tf32
+    assert torch.backends.cudnn.benchmark
+
+
+@pytest.mark.parametrize(
+    ("name", "peak"),
+    [
+        ("NVIDIA A100-SXM4-80GB", 312e12),
+        ("NVIDIA H100 80GB HBM3", 989e12),
+        ("NVIDIA H100 PCIe", 756e12),
+        ("NVIDIA L4", 121e12),
+        ("NVIDIA L40S", 362e12),
+        ("NVIDIA GeForce RTX 4090", 165e12),
+        ("NVIDIA L40", None),
+        ("NVIDIA A10G", None),
+        ("NVIDIA RTX A4000", None),
+        ("NVIDIA RTX A1000", None),
+        ("NVIDIA GeForce RTX 3090 Ti", None),
+        ("NVIDIA A100-SXM4-40GB MIG 1g.5gb", None),
+    ],
+)
+def test_a_gpu_that_only_sounds_like_another_has_no_known_peak(gpu, monkeypatch, name, peak):
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: name)
+    assert peak_operations(gpu) == peak
+
+
+@pytest.mark.parametrize("missing", [None, "triton", "a C compiler", "Python.h"])
+def test_what_the_compiler_lacks_is_one_line(gpu, monkeypatch, tmp_path, capsys, missing):
+    monkeypatch.setattr(device_module, "find_spec", lambda _: missing != "triton" or None)
+    monkeypatch.setattr(device_module.shutil, "which", lambda _: None if missing == "a C compiler" else "/usr/bin/cc")
+    monkeypatch.setattr(device_module.sysconfig, "get_path", lambda *_: str(tmp_path))
+    if missing != "Python.h":
+        (tmp_path / "Python.h").touch()
+    assert can_compile(gpu) is (missing is None)
+    said = capsys.readouterr().err
+    assert said.count("\n") == bool(missing) and (missing or "") in said
+
+
 def test_operations_of_the_papers_network():
     model = ModelSettings(positional_encoding="row")
     assert forward_operations(model, 256) == pytest.approx(367e9, rel=0.03)  # 367 GFLOP in the authors' network
@@ -110,3 +181,23 @@ def test_rows_are_taken_where_they_lie():
     array = torch.arange(12, dtype=torch.uint8).view(4, 3)
     assert upload(array, CPU) is array
     assert take(array, torch.tensor([2, 0]), CPU).tolist() == [[6, 7, 8], [0, 1, 2]]
+
+
+def test_an_array_goes_to_the_gpu_when_half_of_its_free_memory_holds_it(gpu, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (1000, 9000))
+    large, small = Mock(nbytes=501), Mock(nbytes=500)
+    assert upload(large, gpu) is large and not large.to.called
+    assert upload(small, gpu) is small.to.return_value
+    small.to.assert_called_once_with(gpu)
+
+
+def test_rows_of_the_host_are_pinned_and_rows_of_the_device_are_not(monkeypatch):
+    """The device is torch's `meta`, which has shapes and no content."""
+    pinned = []
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda rows: (pinned.append(rows.tolist()), rows)[1])
+    elsewhere, array = torch.device("meta"), torch.arange(12).view(4, 3)
+    rows = take(array, torch.tensor([2, 0]), elsewhere)
+    assert rows.device == elsewhere and rows.shape == (2, 3)
+    assert pinned == [[[6, 7, 8], [0, 1, 2]]]
+    assert take(array.to(elsewhere), torch.tensor([2, 0]), elsewhere).device == elsewhere
+    assert len(pinned) == 1

@@ -19,7 +19,8 @@ from tfcore.metrics.auroc import image_auroc
 from tfcore.metrics.maps import final_maps, image_scores, read_maps
 from tfcore.model.checkpoint import save_checkpoint
 from tfcore.model.losses import unit_ssim
-from tfcore.train import new_network, run_names, step_generator, train
+from tfcore.runs import run_names
+from tfcore.train import new_network, step_generator, train
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # the benchmarks are no part of the package
 from benchmarks.plain import plain_batch, plain_network, plain_perlin, plain_reverse, plain_ssim
@@ -101,6 +102,16 @@ def test_batches_have_the_statistics_of_the_plain_ones():
     arrays = [list(a.numpy()) for a in (images, foregrounds)]
     slow = [of(plain_batch(arrays[0], arrays[1], textures.numpy(), SETTINGS, i)) for i in range(8)]
     assert np.allclose(np.mean(fast, axis=0), np.mean(slow, axis=0), atol=[0.05, 0.03, 0.12])
+
+
+def test_both_ways_leave_the_same_images_normal():
+    images = torch.randint(0, 256, (3, 16, 16, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    foregrounds, arrays = torch.ones(3, 16, 16, dtype=torch.uint8), list(images.numpy())
+    still = SETTINGS.model_copy(update={"anomalies": SETTINGS.anomalies.model_copy(update={"rotation_degrees": 0.0})})
+    fast = [make_batch(images, foregrounds, images, still, step_generator(0, i)) for i in range(8)]
+    slow = [plain_batch(arrays, list(foregrounds.numpy()), images.numpy(), still, i) for i in range(8)]
+    for batches in (fast, slow):  # half of three is one
+        assert [any(batch.mask[place].any() for batch in batches) for place in range(3)] == [True, False, False]
 
 
 def test_training_in_bfloat16_learns_the_same(tmp_path):

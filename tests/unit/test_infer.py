@@ -1,6 +1,8 @@
 import csv
+import errno
 import json
 import re
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -8,8 +10,10 @@ import torch
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file
+from small_disk import small_disk
 from tiny_training import BAD, CPU, GOOD, RUN, SIZE, make_packed, settings_of
 
+import tfcore.infer
 from tfcore.config import TrainingSettings
 from tfcore.data.packed import Packed
 from tfcore.errors import UserError
@@ -20,9 +24,9 @@ from tfcore.model.checkpoint import save_checkpoint
 from tfcore.model.diffusion import betas, reverse_step
 from tfcore.predict import predict
 from tfcore.provenance import source_commit
-from tfcore.runs import Run
+from tfcore.runs import Run, run_names
 from tfcore.timing import time_inference
-from tfcore.train import new_network, run_names
+from tfcore.train import new_network
 
 CROP, COUNT = SIZE - 4, GOOD + BAD
 
@@ -122,6 +126,28 @@ def test_a_damaged_or_missing_checkpoint_is_one_line(trained):
         with pytest.raises(UserError, match=path.name):
             infer(path, packed, base / "out", settings_of("infer"), CPU)
     assert not (base / "out").exists()
+
+
+def test_a_full_disk_is_one_line_and_leaves_no_part_of_a_file(trained, tmp_path):
+    packed, checkpoint, _ = trained
+    with small_disk(tmp_path / "disk", 8):
+        with pytest.raises(UserError, match=r"^inference with .*: the disk is full; free some space and run again$"):
+            infer(checkpoint, packed, tmp_path / "disk", settings_of("infer"), CPU)
+        assert not list((tmp_path / "disk").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "the disk is full"),
+        (torch.OutOfMemoryError("CUDA out of memory"), "the GPU is out of memory; .*hardware.infer_batch"),
+    ],
+)
+def test_faults_become_one_line(trained, monkeypatch, tmp_path, fault, message):
+    monkeypatch.setattr(tfcore.infer, "make_maps", Mock(side_effect=fault))
+    with pytest.raises(UserError, match=f"^inference with {trained[1]}: {message}"):
+        infer(trained[1], trained[0], tmp_path / "out", settings_of("infer"), CPU)
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_trace_obeys_the_reverse_step(trained):

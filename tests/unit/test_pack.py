@@ -1,11 +1,14 @@
 """Packing: what training and inference read is what lies in the files."""
 
+import errno
 import hashlib
 
 import numpy as np
 import pytest
 from small_data import COUNTS, make_mvtec, make_visa, picture, save, settings, square
+from small_disk import small_disk
 
+import tfcore.data.pack
 from tfcore.config import TextureSettings
 from tfcore.data.check import check_data
 from tfcore.data.images import resize_image, resize_mask_antialiased, resize_mask_nearest
@@ -142,6 +145,41 @@ def test_files_that_are_not_those_of_the_manifest_are_refused(tmp_path):
     (raw / "part/train/good/003.png").unlink()
     with pytest.raises(UserError, match=r"003\.png: in the manifest .*, but missing"):
         packed(tmp_path, checked=False)
+
+
+def no_space(*_):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_disk_without_space_for_the_pack_is_one_line_and_nothing_stays(tmp_path, monkeypatch):
+    make_mvtec(tmp_path / "raw")
+    monkeypatch.setattr(tfcore.data.pack.os, "posix_fallocate", no_space, raising=False)
+    with pytest.raises(UserError, match=r"^packing small/part: the disk is full; free some space and run again$"):
+        packed(tmp_path)
+    with pytest.raises(UserError, match=r"^packing textures: the disk is full; free some space and run again$"):
+        pack_textures(tmp_path / "raw", TextureSettings(), tmp_path / "textures")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["part.csv", "raw"]
+
+
+def test_a_full_disk_does_not_kill_packing(tmp_path):
+    make_mvtec(tmp_path / "raw")
+    check_data("small", tmp_path / "raw", settings(), {"part": tmp_path / "part.csv"})
+    disk = tmp_path / "disk"
+    with small_disk(disk, 64):
+        with pytest.raises(UserError, match="packing small/part: the disk is full"):
+            pack("small", "part", tmp_path / "raw", settings(), {"resize": 128}, tmp_path / "part.csv", disk / "out")
+        with pytest.raises(UserError, match="packing textures: the disk is full"):
+            pack_textures(tmp_path / "raw", TextureSettings(size=128), disk / "textures")
+        assert not list(disk.iterdir())
+
+
+def test_a_file_system_that_cannot_reserve_space_is_used_as_it_is(tmp_path, monkeypatch):
+    def unsupported(*_):
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    make_mvtec(tmp_path / "raw")
+    monkeypatch.setattr(tfcore.data.pack.os, "posix_fallocate", unsupported, raising=False)
+    assert len(packed(tmp_path).train_images()) == TRAIN
 
 
 def test_a_damaged_pack_is_noticed(tmp_path):

@@ -199,11 +199,15 @@ def test_benchmark_gives_the_speed(settings, tmp_path):
         writer = csv.DictWriter(stream, list(columns))
         writer.writeheader()
         writer.writerow(columns)
-    (speed,) = make_plan(settings, [file]).speeds["train"]
+        for rate in (2, 8, 4):  # images per second by batch size
+            writer.writerow(columns | {"what": "reverse process, T = 20", "fast_images_per_s": rate})
+    plan = make_plan(settings, [file])
+    (speed,), (inference,) = plan.speeds["train"], plan.speeds["infer"]
     assert speed.device == "NVIDIA H200"
     assert not speed.same_network
     assert "rough" in str(speed)
-    assert speed.operations_per_second > 0
+    # 3 passes per image and step, 20 calls per image
+    assert inference.operations_per_second / speed.operations_per_second == pytest.approx(8 * 20 / (100 * 3))
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,7 @@ def test_a_damaged_state_is_named_and_the_previous_one_is_used(tmp_path, capsys,
     newest.write_bytes(damage(newest.read_bytes()))
     assert load_state(tmp_path, IDENTITY, DEVICE)["step"] == 1
     assert capsys.readouterr().err == f"{newest}: not resumed: the file is truncated or damaged\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["state-000000001.pt"]  # two good ones are kept again
 
 
 @pytest.mark.parametrize("key", ["run", "recipe", "settings", "pack"])

@@ -50,7 +50,7 @@ def test_paths_hold_the_four_names_in_order():
         ("infer: {precision: float32}", {"infer"}),
         ("data: {crop: 200}", {"train"}),
         ("data: {resize: 320}", {"pack", "train"}),
-        ("hardware: {device: cpu, jobs_per_gpu: 4, infer_batch: 2}", set()),
+        ("hardware: {device: cpu, save_minutes: 4, infer_batch: 2}", set()),
         ("tables: {inference_steps: [5]}", set()),
         ("run: {seeds: [1], datasets: [visa]}", set()),
         ("datasets: {visa: {title: other}}", set()),

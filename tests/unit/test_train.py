@@ -1,7 +1,13 @@
 import csv
 import errno
 import os
+import pty
+import re
 import signal
+import sys
+import time
+from contextlib import nullcontext, suppress
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -11,11 +17,13 @@ from tiny_training import CPU, RUN, TRAIN, make_packed, settings_of
 
 import tfcore.files
 import tfcore.train
-from tfcore.config import HardwareSettings, TrainingSettings
+from tfcore.config import TrainingSettings
 from tfcore.errors import InterruptedTraining, UserError
 from tfcore.files import read_json
+from tfcore.log import TrainingLog
 from tfcore.runs import Run
-from tfcore.train import Training, TrainingData, check_scale, new_network, train
+from tfcore.scale import check_scale
+from tfcore.train import Training, TrainingData, new_network, train
 
 
 @pytest.fixture
@@ -117,10 +125,11 @@ def test_kept_epochs_are_the_weights_of_a_shorter_training(folders):
 
 def test_a_signal_saves_the_state_and_the_same_call_ends_with_the_same_bits(folders, monkeypatch):
     whole = run_training(folders, "whole", train={"keep_epochs": [1, 4]})
-    for number in (0, 5, 9):  # within a row of the log, and on its border
+    moments = {0: signal.SIGTERM, 5: signal.SIGINT, 9: signal.SIGUSR1}  # within a row of the log, and on its border
+    for number, sent in moments.items():
         with monkeypatch.context() as patch:
-            at_step(patch, number, lambda terms: (os.kill(os.getpid(), signal.SIGTERM), terms)[1])
-            with pytest.raises(InterruptedTraining, match=f"SIGTERM after step {number + 1} of 15") as stopped:
+            at_step(patch, number, lambda terms, sent=sent: (os.kill(os.getpid(), sent), terms)[1])
+            with pytest.raises(InterruptedTraining, match=f"{sent.name} after step {number + 1} of 15") as stopped:
                 run_training(folders, "cut", train={"keep_epochs": [1, 4]})
             assert stopped.value.exit_code == 75
         assert not (folders[2] / "cut/model.safetensors").exists()
@@ -129,6 +138,25 @@ def test_a_signal_saves_the_state_and_the_same_call_ends_with_the_same_bits(fold
         assert (cut / name).read_bytes() == (whole / name).read_bytes()
     assert rows_of(cut) == rows_of(whole)
     assert read_json(cut / "run.json")["resumed_after_step"] == 10
+
+
+def test_a_terminal_shows_a_bar_with_the_time_left(tmp_path, monkeypatch):
+    reader, writer = pty.openpty()
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "100")
+    with os.fdopen(writer, "w") as terminal, monkeypatch.context() as patch:
+        patch.setattr(sys, "stderr", terminal)
+        with TrainingLog(tmp_path / "log.csv", ["total"], 400, 10) as log:
+            for _ in range(4):
+                log.add(torch.ones(1), 1e-3, 4)
+                time.sleep(0.05)
+            log.write_row()
+    shown = b""
+    with suppress(OSError):  # so a terminal says that its other side is closed
+        while part := os.read(reader, 1 << 16):
+            shown += part
+    os.close(reader)
+    assert re.search(r"loss 1\.0000 .* 4/400.*0:0\d:\d\d", shown.decode())
 
 
 def test_signal_handlers_are_restored(folders):
@@ -159,6 +187,18 @@ def poison_gradient(monkeypatch, number, value):
 
     monkeypatch.setattr(Training, "step", lambda self, index: (at.append((self, index)), original(self, index))[1])
     monkeypatch.setattr(torch.autograd, "backward", poisoned)
+
+
+def test_the_rate_in_a_message_is_that_of_the_step_it_names(folders, monkeypatch):
+    """Step 6 is the last one before the rate drops; both faults are noticed after it."""
+    dropping = {"drop_epoch": 2}
+    with monkeypatch.context() as patch:
+        at_step(patch, 5, lambda terms: terms * float("inf"))
+        with pytest.raises(UserError, match=r"step 6 is not finite \(mask .*; learning rate 0\.001\)"):
+            run_training(folders, train=dropping)
+    poison_gradient(monkeypatch, 5, float("nan"))
+    with pytest.raises(UserError, match=r"is not finite after step 6 \(learning rate 0\.001\)"):
+        run_training(folders, "b", train=dropping | {"keep_epochs": [2]})
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e30])  # 1e30: only the optimiser's square overflows
@@ -193,7 +233,7 @@ def test_no_epoch_is_kept_and_no_signal_saves_weights_that_are_not_finite(folder
         (OSError(errno.ENOSPC, "No space left on device"), "the disk is full"),
         (SafetensorError("I/O error: No space left on device (os error 28)"), "the disk is full"),
         (PermissionError(errno.EACCES, "Permission denied", "results"), "cannot write results: Permission denied"),
-        (torch.OutOfMemoryError("CUDA out of memory"), "out of memory; lower"),
+        (torch.OutOfMemoryError("CUDA out of memory"), "out of memory; let fewer jobs share it"),
     ],
 )
 def test_faults_become_one_line(folders, monkeypatch, fault, message):
@@ -233,17 +273,21 @@ def test_an_output_folder_below_a_file_is_one_line(folders):
         run_training(folders, "file/below", train={"epochs": 0})
 
 
-def test_paper_scale_without_a_gpu_is_refused_and_can_be_insisted_on(folders):
-    data = TrainingData.load(folders[0], folders[1], 12, torch.device("cpu"))
-    data.images = data.images[:1].expand(300, -1, -1, -1)
+@pytest.mark.parametrize("epochs", [1500, 60, 3])
+def test_paper_scale_without_a_gpu_is_refused(epochs):
+    model = {"width": 32, "groups": 8, "multipliers": [1, 2, 2, 2], "blocks": 1, "attention_levels": 2}
+    settings = settings_of(data={"resize": 256, "crop": 224}, model=model, train={"epochs": epochs})
+    refused = r"\d+ days on two CPU cores: try `make demo`.*hardware\.device: cpu"
+    with pytest.raises(UserError, match=refused) if epochs == 1500 else nullcontext():
+        check_scale(TrainingSettings.model_validate(settings), 300)
 
-    def training(width, epochs):
-        model = {"width": width, "groups": 8, "multipliers": [1, 2, 2, 2], "blocks": 1, "attention_levels": 2}
-        settings = settings_of(data={"resize": 256, "crop": 224}, model=model, train={"epochs": epochs})
-        return Training(0, TrainingSettings.model_validate(settings), data, CPU)
 
-    auto = HardwareSettings()
-    with pytest.raises(UserError, match=r"\d+ days on two CPU cores: try `make demo`.*hardware\.device: cpu"):
-        check_scale(training(32, 1500), auto)
-    check_scale(training(32, 1500), HardwareSettings(device="cpu"))
-    check_scale(training(32, 3), auto)
+def test_training_without_a_gpu_is_refused_before_it_begins_and_can_be_insisted_on(folders, monkeypatch):
+    asked = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(tfcore.train, "check_scale", lambda settings, images: asked.append((settings, images)))
+    monkeypatch.setattr(tfcore.train, "run_steps", Mock(side_effect=UserError("begun")))
+    for device in ("auto", "cpu"):
+        with pytest.raises(UserError, match="begun"):
+            run_training(folders, hardware=CPU.model_copy(update={"device": device}))
+    assert asked == [(TrainingSettings.model_validate(settings_of()), TRAIN)]

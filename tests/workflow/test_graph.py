@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from tfcore.config import digest, load_settings
 from tfcore.files import sha256_of
@@ -174,6 +175,17 @@ def test_bad_setting_of_the_command_line_is_named_as_such(tmp_path):
     assert done.returncode == 2
     assert "the command line (--config): score.lambda" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_paper_scale_on_a_machine_without_a_gpu_is_refused_before_anything_is_fetched(tmp_path):
+    done = snakemake("--cores", 1, "--directory", tmp_path, "all_tables")
+    assert done.returncode == 2
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert re.match(r"error: no GPU found, .* days on two CPU cores: .*hardware\.device: cpu$", line)
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "data").exists() and not (tmp_path / "logs").exists()
+    assert not list((tmp_path / ".snakemake").glob("locks/*"))  # the directory is not left locked
 
 
 def test_params_that_are_no_yaml_give_one_line(checkout, tmp_path):

@@ -14,6 +14,7 @@ from tfcore.anomalies.geometry import rotate
 from tfcore.anomalies.perlin import random_perlin
 from tfcore.anomalies.textures import augment, shuffle_tiles
 from tfcore.config import AnomalySettings, TrainingSettings
+from tfcore.device import take
 from tfcore.errors import UserError
 from tfcore.model.diffusion import beta_table, compose, resolved, training_timesteps
 
@@ -84,7 +85,7 @@ def anomaly_source(images: Tensor, textures: Tensor, options: AnomalySettings, g
     foreign, own = (kind.nonzero().flatten() for kind in (textured, ~textured))  # draws are on the CPU: no waiting
     mixed = images.clone()
     if len(foreign):
-        taken = textures[chosen[foreign].to(textures.device, non_blocking=True)].to(device).permute(0, 3, 1, 2).float()
+        taken = take(textures, chosen[foreign], device).permute(0, 3, 1, 2).float()
         if taken.shape[2:] != images.shape[2:]:
             taken = F.interpolate(taken, images.shape[2:], mode="bilinear", antialias=True)
         mixed[foreign.to(device, non_blocking=True)] = taken

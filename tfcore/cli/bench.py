@@ -24,6 +24,8 @@ Batch = Annotated[int, typer.Option(min=1, help="Images per batch.")]
 Native = Annotated[int, typer.Option(min=16, help="Side of the pictures on disk in pixels.")]
 Precision = Annotated[Literal["auto", "float32", "bfloat16"], typer.Option(help="Precision of the fast path.")]
 
+DEFAULT_BATCHES = [8]
+
 
 @bench.command("train")
 def train_command(
@@ -45,7 +47,9 @@ def train_command(
 def infer_command(
     size: Size = 224,
     width: Width = 64,
-    batch: Batch = 8,
+    batch: Annotated[
+        list[int], typer.Option(min=1, help="Images per batch; repeat for several sizes.")
+    ] = DEFAULT_BATCHES,
     steps: Annotated[int, typer.Option(min=3, help="Timesteps T of the reverse process.")] = 20,
     precision: Precision = "auto",
     repeats: Repeats = 3,
@@ -54,7 +58,7 @@ def infer_command(
 ) -> None:
     """Forward pass and reverse process: one image at a time in float32, against batches."""
     speed = benchmark("speed")
-    speed.run_infer(load_settings(*params), out, repeats, size, width, batch, size, precision, steps)
+    speed.run_infer(load_settings(*params), out, repeats, size, width, list(batch), size, precision, steps)
 
 
 @bench.command("anomalies")

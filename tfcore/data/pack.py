@@ -1,7 +1,9 @@
 """Packing: each category is decoded, resized and stored once, as arrays that training and inference map into memory."""
 
 import csv
+import errno
 import hashlib
+import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from tfcore.data.layouts import find_category
 from tfcore.data.manifest import FOREGROUND, Entry, read_manifest
 from tfcore.data.parallel import run_all
 from tfcore.data.samples import Sample, foreground_of
+from tfcore.device import explained
 from tfcore.errors import UserError
 from tfcore.files import replacing_folder, sha256_of, write_json
 from tfcore.runs import foreground_source
@@ -44,7 +47,7 @@ def pack(
     _check_listed(entries, found.samples, manifest)
     size = int(settings["resize"])
     read = _Reader(found.root, entries, manifest)
-    with replacing_folder(out) as folder:
+    with explained(f"packing {dataset}/{category}"), replacing_folder(out) as folder:
         pixels = _array(folder / "images.npy", (len(found.samples), size, size, 3))
         nearest = _array(folder / "masks_nearest.npy", (len(test), size, size))
         antialiased = _array(folder / "masks_antialiased.npy", (len(test), size, size))
@@ -96,7 +99,7 @@ def pack_textures(raw: Path | str, settings: TextureSettings, out: Path | str, w
         raise UserError(f"{raw}: no images below it; check `textures.local`, or fetch the textures first")
     if settings.limit is not None and settings.limit < len(files):
         files = [files[number * len(files) // settings.limit] for number in range(settings.limit)]
-    with replacing_folder(out) as folder:
+    with explained("packing textures"), replacing_folder(out) as folder:
         pixels = _array(folder / "images.npy", (len(files), settings.size, settings.size, 3))
 
         def pack_one(item: tuple[int, Path]) -> None:
@@ -167,7 +170,20 @@ def _foreground(
 
 def _array(path: Path, shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[np.uint8]]:
     array: np.memmap[Any, np.dtype[np.uint8]] = open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+    _allocate(path)
     return array
+
+
+def _allocate(path: Path) -> None:
+    """Reserve the file's whole size: writing to the map of a sparse file kills the process when the disk is full."""
+    if not hasattr(os, "posix_fallocate"):  # macOS
+        return
+    with path.open("r+b") as file:
+        try:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL):  # the file system cannot
+                raise
 
 
 def _write_index(path: Path, samples: Iterable[Sample]) -> None:

@@ -22,10 +22,9 @@ FORMAT = "tfcore-1"
 def save_checkpoint(path: Path | str, network: nn.Module, run: dict[str, Any], settings: dict[str, Any]) -> None:
     """Write a network's parameters and buffers, float32; ``run`` and ``settings`` are JSON mappings.
 
-    The format is described in docs/architecture.md. A compiled network is written under its plain names.
+    The format is described in docs/architecture.md.
     """
-    plain = getattr(network, "_orig_mod", network)
-    state = {name: _plain(value) for name, value in plain.state_dict().items()}
+    state = {name: _plain(value) for name, value in network.state_dict().items()}
     header = {"format": FORMAT, "run": json.dumps(run), "settings": json.dumps(settings)}
     header["weights_sha256"] = weights_sha256(state, header)
     with replacing(path) as temporary:

@@ -19,7 +19,7 @@ from tfcore.files import sha256_of
 from tfcore.model.checkpoint import save_checkpoint
 from tfcore.model.unet import UNet
 from tfcore.provenance import finish_record, start_record
-from tfcore.runs import METHOD, Run, stage_settings
+from tfcore.runs import Run, run_names, stage_settings
 
 SEED = 3  # the released training script's
 
@@ -71,8 +71,7 @@ def convert_release(
     run = Run(dataset, category, "release", SEED)
     source = sha256_of(path)
     record = start_record(run, "convert-release", settings, source_sha256=source)
-    names = {"method": METHOD, "dataset": dataset, "category": category, "variant": run.variant, "seed": SEED}
-    save_checkpoint(out / "model.safetensors", network, names | {"source_sha256": source}, settings)
+    save_checkpoint(out / "model.safetensors", network, run_names(run) | {"source_sha256": source}, settings)
     finish_record(record, out / "run.json", weights_sha256=sha256_of(out / "model.safetensors"))
     return out / "model.safetensors"
 

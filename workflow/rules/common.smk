@@ -11,7 +11,7 @@ from functools import cache
 
 from tfcore.config import Settings, digest, load_settings, merge, parse_settings, read_settings
 from tfcore.current import is_current
-from tfcore.errors import SettingsError
+from tfcore.errors import UserError
 from tfcore.files import write_json, write_text
 from tfcore.runs import Run, foreground_source, manifest_file, packed_folder, shared_variant, stage_settings
 
@@ -31,12 +31,12 @@ def located(local):
 
 @contextmanager
 def one_line_errors():
-    """Turn wrong settings into one line on stderr and exit code 2."""
+    """Turn what the user can mend before anything starts into one line on stderr and exit code 2."""
     try:
         yield
-    except SettingsError as error:
+    except UserError as error:
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        sys.exit(2)
 
 
 with one_line_errors():

@@ -1,8 +1,36 @@
 # Training: one job per category, variant and seed; the only jobs that cost GPU-hours.
 
+from snakemake_interface_executor_plugins.settings import ExecMode
+
 
 localrules:
     checkpoints,
+
+
+def refuse_paper_scale():
+    """Refuse trainings that a CPU would never end, before data are fetched for them; raises `UserError`."""
+    jobs = [job for job in workflow.dag.needrun_jobs() if job.rule.name == "train_model"]
+    if not jobs or SETTINGS.hardware.device != "auto":
+        return
+    import torch  # takes seconds, as do some of these
+
+    from tfcore.config import TrainingSettings
+    from tfcore.plan import image_counts
+    from tfcore.scale import check_scale
+
+    if torch.cuda.is_available():
+        return
+    for job in jobs:
+        counts = image_counts(SETTINGS, job.wildcards.dataset, job.wildcards.category)
+        if counts is not None:  # else the training itself asks
+            check_scale(TrainingSettings.model_validate(STAGES["train"][job.wildcards.variant]), counts[0])
+
+
+onstart:
+    # Jobs of a cluster find their GPU on the node; a job's own Snakemake (another mode) was asked already.
+    if workflow.local_exec and not workflow.touch and workflow.exec_mode == ExecMode.DEFAULT:
+        with one_line_errors():
+            refuse_paper_scale()
 
 
 rule checkpoints:
