@@ -2,7 +2,7 @@
 
 import csv
 import zlib
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tfcore.data.drawing import Canvas, place, puddle
+from tfcore.data.parallel import granted_cores
 from tfcore.data.scenes import Scene, board, cloth, nut, pills
 
 SIZE = 128
@@ -42,7 +43,7 @@ def make_demo_data(folder: Path | str, seed: int = 0) -> None:
     Each category has 60 normal training images, 16 normal and 24 defective test images of 128 × 128 pixels.
     """
     folder = Path(folder)
-    with ThreadPoolExecutor() as pool:
+    with ProcessPoolExecutor(granted_cores()) as pool:  # small steps of NumPy: threads would wait for each other
         jobs = [pool.submit(_write_mvtec, folder / "demo_mvtec" / name, name, seed) for name in MVTEC]
         jobs += [pool.submit(_write_visa, folder / "demo_visa", name, seed) for name in VISA]
         jobs += [pool.submit(_write_textures, folder / "textures", seed)]
