@@ -82,7 +82,6 @@ def infer(
             "checkpoint_sha256": sha256,
             "commit": str(source_commit()["commit"] or ""),
             "device": device_name(str(model.device)),
-            "seconds_per_image": f"{seconds:.6g}",
         }
         path = out / "maps.safetensors"
         with replacing(path) as temporary:
