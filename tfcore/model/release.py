@@ -73,7 +73,7 @@ def convert_release(
     record = start_record(run, "convert-release", settings, source_sha256=source)
     names = {"method": METHOD, "dataset": dataset, "category": category, "variant": run.variant, "seed": SEED}
     save_checkpoint(out / "model.safetensors", network, names | {"source_sha256": source}, settings)
-    finish_record(record, out / "run.json", weights_sha256=sha256_of(out / "model.safetensors"))
+    finish_record(record, out / "run.json", model_sha256=sha256_of(out / "model.safetensors"))
     return out / "model.safetensors"
 
 
