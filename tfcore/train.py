@@ -59,11 +59,19 @@ class TrainingData:
     foreground: str | None = None  # where anomalies may lie (`tfcore.runs.foreground_source`)
 
     @classmethod
-    def load(cls, packed: Path, textures: Path, crop: int, device: torch.device) -> "TrainingData":
-        """Read a packed category and the packed textures; they stay on the device when they fit."""
-        data = Packed(packed)
+    def load(cls, packed: Path, textures: Path, stage: TrainingSettings, device: torch.device) -> "TrainingData":
+        """Read a packed category and the packed textures; they stay on the device when they fit.
+
+        Raises `UserError` when there is no training image, or the images were packed with another ``data.resize``.
+        """
+        data, crop = Packed(packed), stage.crop
         if not data.train_count:
             raise UserError(f"{packed}: holds no training images")
+        if data.size != stage.data.resize:
+            raise UserError(
+                f"{packed}: packed at {data.size} pixels, but data.resize is {stage.data.resize}; "
+                "pack the category again"
+            )
         arrays = (data.train_images(crop), data.foregrounds(crop), packed_textures(textures))
         images, foregrounds, sources = (upload(torch.from_numpy(np.array(array)), device) for array in arrays)
         about = data.about
@@ -188,7 +196,7 @@ def train(
         stop_on_signal() as stop,
         claimed(work.with_name(f"{work.name}.claim"), stop),
     ):
-        data = TrainingData.load(packed, textures, stage.crop, device)
+        data = TrainingData.load(packed, textures, stage, device)
         if is_trained(out, settings, data):
             print(f"{out} holds this training already (to repeat it, remove that folder)", flush=True)
             return

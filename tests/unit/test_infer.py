@@ -108,6 +108,19 @@ def test_images_of_another_category_are_refused(trained, tmp_path, key, found):
     assert read_maps(tmp_path / "maps/maps.safetensors", "nearest").header["run"][key] == found
 
 
+def test_images_packed_at_another_size_are_refused(trained, tmp_path):
+    packed, _, _ = trained
+    settings = settings_of(data={"resize": SIZE + 8})
+    checkpoint = tmp_path / "model.safetensors"
+    save_checkpoint(checkpoint, new_network(TrainingSettings.model_validate(settings), 3), run_names(RUN), settings)
+    message = f"{checkpoint}: trained with data.resize {SIZE + 8}, but {packed} was packed at {SIZE} pixels; pack it"
+    with pytest.raises(UserError, match=re.escape(message)):
+        infer(checkpoint, packed, tmp_path / "maps", settings_of("infer"), CPU)
+    with pytest.raises(UserError, match=re.escape(message)):
+        trace(checkpoint, packed, None, tmp_path / "trace.safetensors", CPU)
+    assert not (tmp_path / "maps").exists()
+
+
 def test_maps_of_another_variant_carry_its_name(trained):
     path = run_inference(trained, "variant", run=Run("toy", "disc", "slow"))
     assert read_json(path.with_name("run.json"))["run_id"] == "toy/disc/slow/seed0"

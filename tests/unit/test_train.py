@@ -1,13 +1,14 @@
 import csv
 import errno
 import os
+import re
 import signal
 
 import pytest
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from tiny_training import CPU, RUN, TRAIN, make_packed, settings_of
+from tiny_training import CPU, RUN, SIZE, TRAIN, make_packed, settings_of
 
 import tfcore.files
 import tfcore.train
@@ -85,7 +86,7 @@ def test_making_a_network_leaves_the_global_generator_alone():
 def test_every_image_is_seen_once_per_epoch_in_another_order(folders):
     packed, textures, _ = folders
     settings = TrainingSettings.model_validate(settings_of())
-    training = Training(0, settings, TrainingData.load(packed, textures, 12, torch.device("cpu")), CPU)
+    training = Training(0, settings, TrainingData.load(packed, textures, settings, torch.device("cpu")), CPU)
     epochs = [[training.indices(3 * epoch + i) for i in range(3)] for epoch in range(2)]
     assert [len(batch) for batch in epochs[0]] == [4, 4, 2]
     assert all(sorted(torch.cat(epoch).tolist()) == list(range(TRAIN)) for epoch in epochs)
@@ -95,9 +96,9 @@ def test_every_image_is_seen_once_per_epoch_in_another_order(folders):
 @pytest.mark.parametrize(("schedule", "expected"), [("step", [1e-3] * 6 + [1e-4] * 9), ("one_cycle", None)])
 def test_learning_rate_schedules(folders, monkeypatch, schedule, expected):
     packed, textures, _ = folders
-    chosen = settings_of(train={"schedule": schedule, "drop_epoch": 2})
-    data = TrainingData.load(packed, textures, 12, torch.device("cpu"))
-    training = Training(0, TrainingSettings.model_validate(chosen), data, CPU)
+    chosen = TrainingSettings.model_validate(settings_of(train={"schedule": schedule, "drop_epoch": 2}))
+    data = TrainingData.load(packed, textures, chosen, torch.device("cpu"))
+    training = Training(0, chosen, data, CPU)
     rates = []
     for number in range(training.steps):
         rates.append(training.learning_rate)
@@ -233,8 +234,16 @@ def test_an_output_folder_below_a_file_is_one_line(folders):
         run_training(folders, "file/below", train={"epochs": 0})
 
 
+def test_a_pack_of_another_size_is_refused(folders):
+    message = f"{folders[0]}: packed at {SIZE} pixels, but data.resize is {SIZE + 8}; pack the category again"
+    with pytest.raises(UserError, match=re.escape(message)):
+        run_training(folders, data={"resize": SIZE + 8})
+    assert not (folders[2] / "a").exists()
+
+
 def test_paper_scale_without_a_gpu_is_refused_and_can_be_insisted_on(folders):
-    data = TrainingData.load(folders[0], folders[1], 12, torch.device("cpu"))
+    tiny = TrainingSettings.model_validate(settings_of())
+    data = TrainingData.load(folders[0], folders[1], tiny, torch.device("cpu"))
     data.images = data.images[:1].expand(300, -1, -1, -1)
 
     def training(width, epochs):
