@@ -17,7 +17,7 @@ from torch import Tensor
 from tfcore.anomalies.compose import make_batch
 from tfcore.claim import claimed
 from tfcore.config import HardwareSettings, TrainingSettings, digest
-from tfcore.data.packed import Packed, packed_textures
+from tfcore.data.packed import Packed, about_textures, packed_textures
 from tfcore.device import (
     autocast,
     can_compile,
@@ -57,6 +57,7 @@ class TrainingData:
     pack: str  # digest of the packed category
     manifest: str | None = None  # sha256 of its manifest; the workflow compares it, and the next
     foreground: str | None = None  # where anomalies may lie (`tfcore.runs.foreground_source`)
+    textures_pack: str | None = None  # digest of the packed textures, whatever archive the settings name
 
     @classmethod
     def load(cls, packed: Path, textures: Path, stage: TrainingSettings, device: torch.device) -> "TrainingData":
@@ -76,7 +77,7 @@ class TrainingData:
         images, foregrounds, sources = (upload(torch.from_numpy(np.array(array)), device) for array in arrays)
         about = data.about
         names = about.get("manifest_sha256"), about.get("foreground")
-        return cls(images, foregrounds, sources, device, digest(about), *names)
+        return cls(images, foregrounds, sources, device, digest(about), *names, digest(about_textures(textures)))
 
 
 class Training:
@@ -202,9 +203,10 @@ def train(
             return
         training = Training(run.seed, stage, data, hardware)
         check_scale(training, hardware)
-        inputs = {"pack": data.pack, "manifest_sha256": data.manifest, "foreground": data.foreground}
+        packs = {"pack": data.pack, "textures": data.textures_pack}
+        inputs = packs | {"manifest_sha256": data.manifest, "foreground": data.foreground}
         record = start_record(run, "train", settings, str(device), **inputs)
-        identity = {"run": run.id, "recipe": stage.recipe, "settings": digest(settings), "pack": data.pack}
+        identity = packs | {"run": run.id, "recipe": stage.recipe, "settings": digest(settings)}
         log, first = run_steps(training, run, settings, identity, work, hardware, stop)
         log.write(out / "log.csv")
         for epoch in stage.train.keep_epochs:

@@ -12,7 +12,7 @@ from tiny_training import CPU, RUN, make_packed, settings_of
 from tfcore.resume import StopRequest, load_state, save_state, stop_on_signal
 
 DEVICE = torch.device("cpu")
-IDENTITY = {"run": "toy/disc/full/seed0", "recipe": 1, "settings": "abc", "pack": "def"}
+IDENTITY = {"run": "toy/disc/full/seed0", "recipe": 1, "settings": "abc", "pack": "def", "textures": "ghi"}
 
 
 def state(step):
@@ -36,7 +36,7 @@ def test_a_damaged_state_is_named_and_the_previous_one_is_used(tmp_path, capsys,
     assert capsys.readouterr().err == f"{newest}: not resumed: the file is truncated or damaged\n"
 
 
-@pytest.mark.parametrize("key", ["run", "recipe", "settings", "pack"])
+@pytest.mark.parametrize("key", ["run", "recipe", "settings", "pack", "textures"])
 def test_a_state_of_another_training_is_refused(tmp_path, capsys, key):
     path = save_state(tmp_path, IDENTITY, state(1))
     assert load_state(tmp_path, IDENTITY | {key: "other"}, DEVICE) is None

@@ -1,5 +1,6 @@
 import csv
 import errno
+import json
 import os
 import re
 import signal
@@ -12,7 +13,7 @@ from tiny_training import CPU, RUN, SIZE, TRAIN, make_packed, settings_of
 
 import tfcore.files
 import tfcore.train
-from tfcore.config import HardwareSettings, TrainingSettings
+from tfcore.config import HardwareSettings, TrainingSettings, digest
 from tfcore.errors import InterruptedTraining, UserError
 from tfcore.files import read_json
 from tfcore.runs import Run
@@ -130,6 +131,26 @@ def test_a_signal_saves_the_state_and_the_same_call_ends_with_the_same_bits(fold
         assert (cut / name).read_bytes() == (whole / name).read_bytes()
     assert rows_of(cut) == rows_of(whole)
     assert read_json(cut / "run.json")["resumed_after_step"] == 10
+
+
+def test_the_textures_that_were_used_are_recorded_and_others_do_not_continue_a_training(folders, monkeypatch, capfd):
+    textures = folders[1]
+    whole = run_training(folders, "whole")
+    used = read_json(textures / "pack.json")
+    assert read_json(whole / "run.json")["inputs"]["textures"] == digest(used)
+    with monkeypatch.context() as patch:
+        at_step(patch, 9, lambda terms: (os.kill(os.getpid(), signal.SIGTERM), terms)[1])
+        with pytest.raises(InterruptedTraining):
+            run_training(folders, "cut")
+    others = used | {"sha256": "another"}
+    (textures / "pack.json").write_text(json.dumps(others))
+    cut = run_training(folders, "cut")
+    assert "not resumed: it belongs to another textures" in capfd.readouterr().err
+    record = read_json(cut / "run.json")
+    assert record["resumed_after_step"] == 0 and record["inputs"]["textures"] == digest(others)
+    before = (whole / "run.json").read_bytes()
+    run_training(folders, "whole")  # what is finished stays, as when somebody else's textures are a part of these
+    assert (whole / "run.json").read_bytes() == before
 
 
 def test_signal_handlers_are_restored(folders):
