@@ -7,6 +7,9 @@ that the stage produces change; the golden tests in ``tests/golden`` notice when
 RECIPE = 2
 """Recipe of training: raising it retrains everything."""
 
+PACK_RECIPE = 1
+"""Recipe of packing (resizing, foregrounds, textures): raising it packs everything anew, and retrains everything."""
+
 INFER_RECIPE = 1
 """Recipe of inference: raising it makes all maps anew."""
 

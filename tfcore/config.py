@@ -393,6 +393,7 @@ class TrainingSettings(Section):
     losses: LossSettings
     train: TrainSettings
     textures: dict[str, Any] = Field({}, description="size, limit and archive of the textures")
+    pack_recipe: int = Field(1, description="recipe of the packs that it reads")
 
     @property
     def crop(self) -> int:

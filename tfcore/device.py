@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from tfcore.config import HardwareSettings, ModelSettings
+from tfcore.data.parallel import scheduler_cores
 from tfcore.errors import UserError
 
 # Dense bf16 peaks in operations per second, from the makers' data sheets; the longest key with all its words wins.
@@ -93,7 +94,7 @@ def reproducible(hardware: HardwareSettings, device: torch.device) -> Iterator[N
 
 def set_threads(hardware: HardwareSettings) -> None:
     """Use as many CPU threads as the settings say, else as the scheduler grants."""
-    granted = hardware.threads or int(os.environ.get("OMP_NUM_THREADS") or os.environ.get("SLURM_CPUS_PER_TASK") or 0)
+    granted = hardware.threads or scheduler_cores()
     if granted:
         torch.set_num_threads(granted)
 

@@ -61,7 +61,7 @@ def infer(
     with explained(f"inference with {checkpoint}"):
         model = Model(checkpoint, InferSettings.model_validate(settings["infer"]).precision, hardware)
         data = Packed(packed)
-        check_category(checkpoint, model, data)
+        check_pack(checkpoint, model, data)
         run = run or Run(data.dataset, data.category, model.run["variant"], model.run["seed"])
         sha256 = sha256_of(checkpoint)
         manifest = data.about.get("manifest_sha256")
@@ -82,7 +82,6 @@ def infer(
             "checkpoint_sha256": sha256,
             "commit": str(source_commit()["commit"] or ""),
             "device": device_name(str(model.device)),
-            "seconds_per_image": f"{seconds:.6g}",
         }
         path = out / "maps.safetensors"
         with replacing(path) as temporary:
@@ -99,14 +98,22 @@ def infer(
         )
 
 
-def check_category(checkpoint: Path, model: Model, data: Packed) -> None:
-    """Refuse images of another dataset or category than the checkpoint's; a converted one may not know its own."""
+def check_pack(checkpoint: Path, model: Model, data: Packed) -> None:
+    """Refuse images of another dataset, category or scale than the checkpoint's.
+
+    A converted checkpoint may not know its dataset and category.
+    """
     for key, found in (("dataset", data.dataset), ("category", data.category)):
         if model.run[key] not in (found, "unknown"):
             raise UserError(
                 f"{checkpoint}: trained on the {key} {model.run[key]}, but {data.folder} holds {found}; "
                 "give the images that belong to it"
             )
+    if data.size != model.settings.data.resize:
+        raise UserError(
+            f"{checkpoint}: trained with data.resize {model.settings.data.resize}, but {data.folder} was packed at "
+            f"{data.size} pixels; pack it with that size, or train again"
+        )
 
 
 def make_maps(model: Model, images: NDArray[np.uint8]) -> dict[str, Tensor]:
@@ -161,7 +168,7 @@ def trace(checkpoint: Path, packed: Path, index: int | None, out: Path, hardware
     """
     with explained(f"trace with {checkpoint}"):
         model, data = Model(checkpoint, "float32", hardware), Packed(packed)
-        check_category(checkpoint, model, data)
+        check_pack(checkpoint, model, data)
         row = int(data.labels.argmax()) if index is None else index
         if not 0 <= row < data.test_count:
             raise UserError(f"--index: {row} is not within the {data.test_count} test images of {packed}")

@@ -99,7 +99,7 @@ def stage_settings(settings: Settings, stage: Stage, variant: str = "full") -> d
     match stage:
         case "pack":
             # One pack serves all variants of a category, hence the unresolved size; `resize` is the same for all.
-            return {"resize": settings.data.resize}
+            return {"recipe": tfcore.PACK_RECIPE, "resize": settings.data.resize}
         case "train":
             values = _training(settings, variant)
             baseline = _training(settings, settings.tables.baseline)
@@ -122,7 +122,9 @@ def _training(settings: Settings, variant: str) -> dict[str, Any]:
     sections = ("protocol", "data", "model", "diffusion", "anomalies", "losses", "train")
     textures = settings.textures
     source = {"size": textures.size, "limit": textures.limit, "sha256": textures.archive.sha256}
-    return {"recipe": tfcore.RECIPE, "textures": source} | {name: resolved[name] for name in sections}
+    # The first recipe of packing is not written: trainings from before there was a number are of that one.
+    packs = {"pack_recipe": tfcore.PACK_RECIPE} if tfcore.PACK_RECIPE > 1 else {}
+    return {"recipe": tfcore.RECIPE, "textures": source} | packs | {name: resolved[name] for name in sections}
 
 
 @lru_cache(maxsize=8)

@@ -17,7 +17,7 @@ from torch import Tensor
 from tfcore.anomalies.compose import make_batch
 from tfcore.claim import claimed
 from tfcore.config import HardwareSettings, TrainingSettings, digest
-from tfcore.data.packed import Packed, packed_textures
+from tfcore.data.packed import Packed, about_textures, packed_textures
 from tfcore.device import (
     autocast,
     can_compile,
@@ -56,18 +56,27 @@ class TrainingData:
     pack: str  # digest of the packed category
     manifest: str | None = None  # sha256 of its manifest; the workflow compares it, and the next
     foreground: str | None = None  # where anomalies may lie (`tfcore.runs.foreground_source`)
+    textures_pack: str | None = None  # digest of the packed textures, whatever archive the settings name
 
     @classmethod
-    def load(cls, packed: Path, textures: Path, crop: int, device: torch.device) -> "TrainingData":
-        """Read a packed category and the packed textures; they stay on the device when they fit."""
-        data = Packed(packed)
+    def load(cls, packed: Path, textures: Path, stage: TrainingSettings, device: torch.device) -> "TrainingData":
+        """Read a packed category and the packed textures; they stay on the device when they fit.
+
+        Raises `UserError` when there is no training image, or the images were packed with another ``data.resize``.
+        """
+        data, crop = Packed(packed), stage.crop
         if not data.train_count:
             raise UserError(f"{packed}: holds no training images")
+        if data.size != stage.data.resize:
+            raise UserError(
+                f"{packed}: packed at {data.size} pixels, but data.resize is {stage.data.resize}; "
+                "pack the category again"
+            )
         arrays = (data.train_images(crop), data.foregrounds(crop), packed_textures(textures))
         images, foregrounds, sources = (upload(torch.from_numpy(np.array(array)), device) for array in arrays)
         about = data.about
         names = about.get("manifest_sha256"), about.get("foreground")
-        return cls(images, foregrounds, sources, device, digest(about), *names)
+        return cls(images, foregrounds, sources, device, digest(about), *names, digest(about_textures(textures)))
 
 
 class Training:
@@ -187,16 +196,17 @@ def train(
         stop_on_signal() as stop,
         claimed(work.with_name(f"{work.name}.claim"), stop),
     ):
-        data = TrainingData.load(packed, textures, stage.crop, device)
+        data = TrainingData.load(packed, textures, stage, device)
         if is_trained(out, settings, data):
             print(f"{out} holds this training already (to repeat it, remove that folder)", flush=True)
             return
         if device.type == "cpu" and hardware.device == "auto":
             check_scale(stage, len(data.images))
         training = Training(run.seed, stage, data, hardware)
-        inputs = {"pack": data.pack, "manifest_sha256": data.manifest, "foreground": data.foreground}
+        packs = {"pack": data.pack, "textures": data.textures_pack}
+        inputs = packs | {"manifest_sha256": data.manifest, "foreground": data.foreground}
         record = start_record(run, "train", settings, str(device), **inputs)
-        identity = {"run": run.id, "recipe": stage.recipe, "settings": digest(settings), "pack": data.pack}
+        identity = packs | {"run": run.id, "recipe": stage.recipe, "settings": digest(settings)}
         log, first = run_steps(training, run, settings, identity, work, hardware, stop)
         log.write(out / "log.csv")
         for epoch in stage.train.keep_epochs:

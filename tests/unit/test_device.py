@@ -83,7 +83,15 @@ def test_a_gpu_that_is_not_there_is_one_line():
         prepare(HardwareSettings(device="cuda"))
 
 
-@pytest.mark.parametrize(("variables", "setting", "expected"), [({"OMP_NUM_THREADS": "2"}, 0, 2), ({}, 3, 3)])
+@pytest.mark.parametrize(
+    ("variables", "setting", "expected"),
+    [
+        ({"OMP_NUM_THREADS": "2"}, 0, 2),
+        ({"OMP_NUM_THREADS": "2,1"}, 0, 2),
+        ({"OMP_NUM_THREADS": "many", "SLURM_CPUS_PER_TASK": "2"}, 0, 2),
+        ({}, 3, 3),
+    ],
+)
 def test_threads_are_as_granted_or_as_set(monkeypatch, variables, setting, expected):
     before = torch.get_num_threads()
     for name, value in variables.items():

@@ -1,7 +1,9 @@
 """Downloads from a real server on the loopback address that misbehaves in the ways that servers do."""
 
+import errno
 import fcntl
 import hashlib
+import os
 import re
 import shutil
 import threading
@@ -192,6 +194,15 @@ def test_two_processes_do_not_write_the_same_part(server, tmp_path):
         fcntl.flock(file, fcntl.LOCK_EX)
         with pytest.raises(UserError, match=r"data\.tar\.part: another process is downloading it"):
             get(server, tmp_path, "good")
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_is_written_all_the_same(number, server, tmp_path, monkeypatch):
+    def flock(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(http.fcntl, "flock", flock)
+    assert get(server, tmp_path, "good").read_bytes() == CONTENT
 
 
 def test_a_log_file_gets_lines_with_speed_and_time_left(capsys):

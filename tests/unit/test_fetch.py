@@ -75,6 +75,59 @@ def test_the_link_is_replaced_and_the_old_folder_never_touched(tmp_path, monkeyp
     assert sorted(path.name for path in (tmp_path / "data/raw").iterdir()) == ["set", "set.json"]
 
 
+def pictures_in(folder):
+    return len(list(folder.rglob("*.png")))
+
+
+@pytest.mark.parametrize("local", ["data/raw/set", "{here}/data/raw/set", "data/raw/../raw/set", "elsewhere/raw/set"])
+def test_data_put_where_fetched_ones_go_are_used_as_they_are(local, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    mine = make_mvtec(tmp_path / "data/raw/set")
+    (tmp_path / "elsewhere").symlink_to(tmp_path / "data")
+    local = local.format(here=tmp_path)
+    for _ in range(2):
+        fetch("set", settings(local=local))
+        assert not mine.is_symlink() and pictures_in(mine) == 12
+        assert len(find_category("data/raw/set", "part", settings()).samples) == 9
+        assert read_json("data/raw/set.json") == {"name": "set", "local": local, "content": content_of(mine)}
+
+
+@pytest.mark.parametrize("local", ["data/raw/set/inner", "data/raw/set/set.tar"])
+@pytest.mark.parametrize("fetched", [False, True])
+def test_a_local_copy_inside_the_place_of_fetched_data_is_refused(local, fetched, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    mine = tmp_path / "data/raw/set"
+    if fetched:
+        archive_of(make_mvtec(tmp_path / "source"), tmp_path / "set.tar")
+        fetch("set", settings(local="set.tar"))
+    archive_of(make_mvtec(mine / "inner"), mine / "set.tar")
+    before = content_of(mine)
+    message = f"set: `local` {local} lies inside data/raw/set, .*; move it elsewhere, or set `local` to data/raw/set "
+    with pytest.raises(UserError, match=message):
+        fetch("set", settings(local=local))
+    assert content_of(mine) == before and not mine.is_symlink()
+
+
+@pytest.mark.parametrize("local", ["other", "other.tar", None])
+def test_data_that_were_not_fetched_are_never_replaced(local, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    mine = make_mvtec(tmp_path / "data/raw/set")
+    archive_of(make_mvtec(tmp_path / "other"), tmp_path / "other.tar")
+    archive = Archive(urls=["http://127.0.0.1:9/set.tar"])  # not asked: that would be another message
+    with pytest.raises(UserError, match="data/raw/set: is here, but was not fetched; set `local` of set to "):
+        fetch("set", settings(local=local, archive=archive))
+    assert pictures_in(mine) == 12 and not (tmp_path / "data/raw/set.json").exists()
+
+
+def test_what_was_extracted_is_replaced_though_its_marker_is_gone(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    archive_of(make_mvtec(tmp_path / "source"), tmp_path / "set.tar")
+    for local in ("set.tar", "set.tar", "source"):
+        fetch("set", settings(local=local))
+        (tmp_path / "data/raw/set.json").unlink()  # as Snakemake does before a job
+    assert (tmp_path / "data/raw/set").resolve() == tmp_path / "source"
+
+
 @pytest.mark.parametrize("name", ["set.tar", "set.tar.xz", "set.zip"])
 def test_a_local_archive_is_extracted_and_kept(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

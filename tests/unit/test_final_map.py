@@ -62,6 +62,8 @@ def test_maps_file_is_read_with_the_mask_rule(tmp_path):
     assert source.disc.dtype == np.float16
     assert (source.masks == arrays["mask_antialiased"].astype(bool)).all()
     assert source.header["run"]["category"] == "cap"
+    assert "last" not in vars(source)  # read when it is asked for
+    assert (source.last == arrays["last"]).all()
 
 
 def test_bad_maps_files_are_one_clear_line(tmp_path):
@@ -76,4 +78,8 @@ def test_bad_maps_files_are_one_clear_line(tmp_path):
 
     save_file({"disc": np.zeros((1, 2, 2))}, path)
     with pytest.raises(UserError, match="no array 'recon'"):
+        read_maps(path, "nearest")
+    arrays = made_up_maps(path)
+    save_file(arrays | {"last": arrays["last"][1:]}, path)
+    with pytest.raises(UserError, match=r"'last' has the shape \(29, 24, 24\) for 30 labels"):
         read_maps(path, "nearest")

@@ -1,4 +1,5 @@
 import csv
+import json
 import pickle
 import re
 from pathlib import Path
@@ -10,6 +11,7 @@ from safetensors.torch import load_file
 
 from tfcore.config import ModelSettings, TrainingSettings
 from tfcore.errors import UserError
+from tfcore.files import sha256_of
 from tfcore.model.checkpoint import load_checkpoint
 from tfcore.model.diffusion import reverse_process
 from tfcore.model.release import (
@@ -81,6 +83,7 @@ def test_record_names_the_source(tmp_path):
     convert_release(FIXTURE, tmp_path)
     record = (tmp_path / "run.json").read_text()
     assert "source_sha256" in record
+    assert json.loads(record)["model_sha256"] == sha256_of(tmp_path / "model.safetensors")  # as training names it
     assert str(FIXTURE.parent) not in record
 
 

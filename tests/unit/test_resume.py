@@ -12,7 +12,7 @@ from tiny_training import CPU, RUN, make_packed, settings_of
 from tfcore.resume import StopRequest, load_state, save_state, stop_on_signal
 
 DEVICE = torch.device("cpu")
-IDENTITY = {"run": "toy/disc/full/seed0", "recipe": 1, "settings": "abc", "pack": "def"}
+IDENTITY = {"run": "toy/disc/full/seed0", "recipe": 1, "settings": "abc", "pack": "def", "textures": "ghi"}
 
 
 def state(step):
@@ -37,7 +37,7 @@ def test_a_damaged_state_is_named_and_the_previous_one_is_used(tmp_path, capsys,
     assert [path.name for path in tmp_path.iterdir()] == ["state-000000001.pt"]  # two good ones are kept again
 
 
-@pytest.mark.parametrize("key", ["run", "recipe", "settings", "pack"])
+@pytest.mark.parametrize("key", ["run", "recipe", "settings", "pack", "textures"])
 def test_a_state_of_another_training_is_refused(tmp_path, capsys, key):
     path = save_state(tmp_path, IDENTITY, state(1))
     assert load_state(tmp_path, IDENTITY | {key: "other"}, DEVICE) is None

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tfcore.config import Settings, load_settings
+from tfcore.config import Settings, TrainingSettings, load_settings
 from tfcore.errors import SettingsError
 from tfcore.runs import Run, manifest_file, packed_folder, shared_variant, stage_settings
 
@@ -72,12 +72,21 @@ def test_stage_settings_are_json_without_a_value_left_open(stage, tmp_path: Path
             assert values.get(section, {}).get(name, "absent") is not None
 
 
-@pytest.mark.parametrize(("number", "stages"), [("RECIPE", {"train"}), ("SCORE_RECIPE", {"score", "sweep"})])
+@pytest.mark.parametrize(
+    ("number", "stages"),
+    [("PACK_RECIPE", {"pack", "train"}), ("RECIPE", {"train"}), ("SCORE_RECIPE", {"score", "sweep"})],
+)
 def test_a_raised_recipe_is_seen_by_its_stages(number, stages, tmp_path: Path, monkeypatch):
     settings = settings_with(tmp_path)
     before = {stage: stage_settings(settings, stage) for stage in STAGES}
     monkeypatch.setattr(f"tfcore.{number}", 99)
     assert {stage for stage in STAGES if stage_settings(settings, stage) != before[stage]} == stages
+    TrainingSettings.model_validate(stage_settings(settings, "train"))
+
+
+def test_trainings_from_before_packing_had_a_recipe_stay(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr("tfcore.PACK_RECIPE", 1)
+    assert "pack_recipe" not in stage_settings(settings_with(tmp_path), "train")
 
 
 def test_a_variant_changes_its_own_stage_settings_only(tmp_path: Path):

@@ -1,5 +1,6 @@
 import csv
 import errno
+import json
 import os
 import pty
 import re
@@ -13,11 +14,11 @@ import pytest
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from tiny_training import CPU, RUN, TRAIN, make_packed, settings_of
+from tiny_training import CPU, RUN, SIZE, TRAIN, make_packed, settings_of
 
 import tfcore.files
 import tfcore.train
-from tfcore.config import TrainingSettings
+from tfcore.config import TrainingSettings, digest
 from tfcore.errors import InterruptedTraining, UserError
 from tfcore.files import read_json
 from tfcore.log import TrainingLog
@@ -93,7 +94,7 @@ def test_making_a_network_leaves_the_global_generator_alone():
 def test_every_image_is_seen_once_per_epoch_in_another_order(folders):
     packed, textures, _ = folders
     settings = TrainingSettings.model_validate(settings_of())
-    training = Training(0, settings, TrainingData.load(packed, textures, 12, torch.device("cpu")), CPU)
+    training = Training(0, settings, TrainingData.load(packed, textures, settings, torch.device("cpu")), CPU)
     epochs = [[training.indices(3 * epoch + i) for i in range(3)] for epoch in range(2)]
     assert [len(batch) for batch in epochs[0]] == [4, 4, 2]
     assert all(sorted(torch.cat(epoch).tolist()) == list(range(TRAIN)) for epoch in epochs)
@@ -103,9 +104,9 @@ def test_every_image_is_seen_once_per_epoch_in_another_order(folders):
 @pytest.mark.parametrize(("schedule", "expected"), [("step", [1e-3] * 6 + [1e-4] * 9), ("one_cycle", None)])
 def test_learning_rate_schedules(folders, monkeypatch, schedule, expected):
     packed, textures, _ = folders
-    chosen = settings_of(train={"schedule": schedule, "drop_epoch": 2})
-    data = TrainingData.load(packed, textures, 12, torch.device("cpu"))
-    training = Training(0, TrainingSettings.model_validate(chosen), data, CPU)
+    chosen = TrainingSettings.model_validate(settings_of(train={"schedule": schedule, "drop_epoch": 2}))
+    data = TrainingData.load(packed, textures, chosen, torch.device("cpu"))
+    training = Training(0, chosen, data, CPU)
     rates = []
     for number in range(training.steps):
         rates.append(training.learning_rate)
@@ -157,6 +158,26 @@ def test_a_terminal_shows_a_bar_with_the_time_left(tmp_path, monkeypatch):
             shown += part
     os.close(reader)
     assert re.search(r"loss 1\.0000 .* 4/400.*0:0\d:\d\d", shown.decode())
+
+
+def test_the_textures_that_were_used_are_recorded_and_others_do_not_continue_a_training(folders, monkeypatch, capfd):
+    textures = folders[1]
+    whole = run_training(folders, "whole")
+    used = read_json(textures / "pack.json")
+    assert read_json(whole / "run.json")["inputs"]["textures"] == digest(used)
+    with monkeypatch.context() as patch:
+        at_step(patch, 9, lambda terms: (os.kill(os.getpid(), signal.SIGTERM), terms)[1])
+        with pytest.raises(InterruptedTraining):
+            run_training(folders, "cut")
+    others = used | {"sha256": "another"}
+    (textures / "pack.json").write_text(json.dumps(others))
+    cut = run_training(folders, "cut")
+    assert "not resumed: it belongs to another textures" in capfd.readouterr().err
+    record = read_json(cut / "run.json")
+    assert record["resumed_after_step"] == 0 and record["inputs"]["textures"] == digest(others)
+    before = (whole / "run.json").read_bytes()
+    run_training(folders, "whole")  # what is finished stays, as when somebody else's textures are a part of these
+    assert (whole / "run.json").read_bytes() == before
 
 
 def test_signal_handlers_are_restored(folders):
@@ -280,6 +301,13 @@ def test_paper_scale_without_a_gpu_is_refused(epochs):
     refused = r"\d+ days on two CPU cores: try `make demo`.*hardware\.device: cpu"
     with pytest.raises(UserError, match=refused) if epochs == 1500 else nullcontext():
         check_scale(TrainingSettings.model_validate(settings), 300)
+
+
+def test_a_pack_of_another_size_is_refused(folders):
+    message = f"{folders[0]}: packed at {SIZE} pixels, but data.resize is {SIZE + 8}; pack the category again"
+    with pytest.raises(UserError, match=re.escape(message)):
+        run_training(folders, data={"resize": SIZE + 8})
+    assert not (folders[2] / "a").exists()
 
 
 def test_training_without_a_gpu_is_refused_before_it_begins_and_can_be_insisted_on(folders, monkeypatch):

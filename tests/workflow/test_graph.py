@@ -207,3 +207,5 @@ def test_released_checkpoints_are_planned_where_their_files_are(tmp_path, protoc
     counts = job_counts(done.stdout + done.stderr)
     assert counts["convert_release"] == counts["infer_maps"] == counts["score_maps"] == 1
     assert "train_model" not in counts
+    for file in (tmp_path / "work/settings").glob("*.json"):
+        assert stage_settings(load_settings(file), "infer", "release")["infer"]["precision"] == "float32"

@@ -137,15 +137,29 @@ def test_new_category_runs_its_own_jobs(repository):
     )
 
 
-def test_comment_in_the_program_reruns_nothing_and_a_recipe_reruns_training(repository):
+def raise_recipe(repository, name):
     file = repository.folder / "tfcore/__init__.py"
-    text = file.read_text(encoding="utf-8")
-    file.write_text(text + "\n# A remark.\n", encoding="utf-8")
-    assert repository.plan() == set()
-    raised, count = re.subn(r"(?m)^RECIPE = (\d+)$", r"RECIPE = 1\1", text)
+    raised, count = re.subn(rf"(?m)^{name} = (\d+)$", rf"{name} = 1\1", file.read_text(encoding="utf-8"))
     assert count == 1
     file.write_text(raised, encoding="utf-8")
+
+
+def test_comment_in_the_program_reruns_nothing_and_a_recipe_reruns_training(repository):
+    file = repository.folder / "tfcore/__init__.py"
+    file.write_text(file.read_text(encoding="utf-8") + "\n# A remark.\n", encoding="utf-8")
+    assert repository.plan() == set()
+    raise_recipe(repository, "RECIPE")
     assert repository.plan() == FROM_TRAINING
+
+
+def test_recipe_of_packing_reruns_packing_and_what_is_trained_from_it(repository):
+    raise_recipe(repository, "PACK_RECIPE")
+    packing = {f"pack_category {dataset}/{category}" for dataset, category in RUNS} | {"pack_textures"}
+    assert repository.plan("data") == packing
+    assert repository.plan() == packing | FROM_TRAINING
+    shutil.rmtree(repository.folder / "data/raw")
+    fetching = {"fetch_dataset demo_mvtec", "fetch_dataset demo_visa", "fetch_textures"}
+    assert repository.plan("data") == packing | fetching
 
 
 def test_deleted_checkpoint_reruns_its_descendants_and_is_made_again_to_the_bit(repository):

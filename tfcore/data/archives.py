@@ -21,7 +21,7 @@ def extract(archive: Path, folder: Path, remedy: str = "get a whole copy of it")
     ``folder`` or is a link or device, or when the disk has too little space. ``folder`` may then be left half filled.
     ``remedy`` is what the message advises for a damaged archive.
     """
-    _check_space(archive, folder, archive.stat().st_size)
+    _check_space(archive, folder, archive.stat().st_size)  # a tar that is not compressed holds no more than that
     try:
         if zipfile.is_zipfile(archive):
             with zipfile.ZipFile(archive) as file:

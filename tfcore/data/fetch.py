@@ -12,13 +12,15 @@ from tfcore.errors import UserError
 from tfcore.files import replacing_folder, sha256_of, write_json
 
 RAW = Path("data/raw")
+MARK = ".fetched"  # in every folder that was extracted here; what has none is somebody's own and is never removed
 
 
 def fetch(name: str, source: DatasetSettings | TextureSettings, folder: Path | str = RAW) -> Path:
     """Make ``folder/name`` hold the data and write the marker ``folder/name.json``; return ``folder/name``.
 
-    A local folder is linked, never copied or written to; an archive, local or downloaded, is extracted. Raises
-    `UserError` when there is nothing to fetch from, no address works, the content is wrong or the disk too small.
+    A local folder is linked, never copied or written to, and used as it is where it is ``folder/name`` itself; an
+    archive, local or downloaded, is extracted. Raises `UserError` when there is nothing to fetch from, no address
+    works, the content is wrong, the disk too small, or somebody's own data are in the way.
     """
     target = Path(folder) / name
     marker = target.with_name(f"{name}.json")
@@ -28,8 +30,10 @@ def fetch(name: str, source: DatasetSettings | TextureSettings, folder: Path | s
     if local is not None and local.is_dir() and not any(local.iterdir()):
         raise UserError(f"{name}: `local` {local} is an empty folder; correct it, or set it to null to download")
     target.parent.mkdir(parents=True, exist_ok=True)
+    _check_place(name, local, target)
     if local is not None and local.is_dir():
-        _link(local, target)
+        if not _is_in_place(local, target):
+            _link(local, target)
         write_json(marker, {"name": name, "local": str(source.local), "content": content_of(local)})
         return target
     archive = local or download(name, source.archive, target.parent / "archives" / name)
@@ -41,12 +45,34 @@ def fetch(name: str, source: DatasetSettings | TextureSettings, folder: Path | s
             extract(archive, temporary, "delete it and fetch again")
         else:
             extract(archive, temporary)  # the user's own file: nothing to delete
+        (temporary / MARK).touch()
         if target.is_symlink():
             target.unlink()  # an earlier local folder: only the link goes
     write_json(marker, {"name": name, "archive_sha256": sha256})
     if local is None and not source.archive.keep:
         archive.unlink()
     return target
+
+
+def _is_in_place(local: Path | None, target: Path) -> bool:
+    """Tell whether the local copy was put where fetched data go."""
+    return local is not None and not target.is_symlink() and target.is_dir() and local.samefile(target)
+
+
+def _check_place(name: str, local: Path | None, target: Path) -> None:
+    """Refuse to replace a folder that `local` is part of, or that no earlier fetch has extracted."""
+    if target.is_symlink() or not target.exists() or _is_in_place(local, target):
+        return  # of a link only the link goes
+    if local is not None and local.resolve().is_relative_to(target.resolve()):
+        raise UserError(
+            f"{name}: `local` {local} lies inside {target}, the place of what is fetched; move it elsewhere, or set "
+            f"`local` to {target} to use that folder as it is"
+        )
+    if not (target / MARK).exists():
+        raise UserError(
+            f"{target}: is here, but was not fetched; set `local` of {name} to {target} to use it as it is, or move it "
+            "away"
+        )
 
 
 def _link(local: Path, target: Path) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
+import tfcore
 from tfcore.config import DatasetSettings, TextureSettings
 from tfcore.data import images
 from tfcore.data.layouts import find_category
@@ -79,6 +80,7 @@ def pack(
         about = {
             "dataset": dataset,
             "category": category,
+            "recipe": tfcore.PACK_RECIPE,
             "size": size,
             "counts": {"train": len(train), "good": len(test) - anomalous, "anomalous": anomalous},
             "sha256": {path.name: sha256_of(path) for path in sorted(folder.glob("*.npy"))},
@@ -108,7 +110,12 @@ def pack_textures(raw: Path | str, settings: TextureSettings, out: Path | str, w
 
         run_all(pack_one, list(enumerate(files)), "pack textures", workers)
         pixels.flush()
-        about = {"count": len(files), "size": settings.size, "sha256": sha256_of(folder / "images.npy")}
+        about = {
+            "recipe": tfcore.PACK_RECIPE,
+            "count": len(files),
+            "size": settings.size,
+            "sha256": sha256_of(folder / "images.npy"),
+        }
         write_json(folder / "pack.json", about)
 
 

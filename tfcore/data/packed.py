@@ -83,9 +83,14 @@ class Packed:
         return array if crop is None else centre_crop(array, crop)
 
 
+def about_textures(folder: Path | str) -> dict[str, Any]:
+    """Return what ``pack.json`` says of the packed textures: count, size and the sha256 of their pixels."""
+    return _about(Path(folder), "count", "size")
+
+
 def packed_textures(folder: Path | str) -> NDArray[np.uint8]:
     """Return the packed textures (N, S, S, 3), RGB."""
-    about = _about(Path(folder), "count", "size")
+    about = about_textures(folder)
     return _mapped(Path(folder) / "images.npy", about["count"], about["size"])
 
 

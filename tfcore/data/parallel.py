@@ -29,7 +29,15 @@ def run_all(
 
 
 def granted_cores() -> int:
-    """Return the cores that this process may use: what a scheduler says (it sets OMP_NUM_THREADS), else all."""
+    """Return the cores that this process may use: as many as a scheduler says, where it does, of those there are."""
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    granted = os.environ.get("OMP_NUM_THREADS", "")
-    return min(int(granted), available) if granted.isdigit() and int(granted) else available
+    return min(scheduler_cores() or available, available)
+
+
+def scheduler_cores() -> int:
+    """Return the cores that OMP_NUM_THREADS (Snakemake sets it) or else SLURM grants, 0 where neither says."""
+    for name in ("OMP_NUM_THREADS", "SLURM_CPUS_PER_TASK"):
+        first = os.environ.get(name, "").split(",")[0].strip()  # "4,1": four threads, and one within each
+        if first.isdigit() and int(first):
+            return int(first)
+    return 0

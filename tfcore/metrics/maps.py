@@ -20,7 +20,7 @@ NEEDED = ("disc", "recon", "last", "label", "mask_nearest", "mask_antialiased")
 
 @dataclass(frozen=True)
 class MapsFile:
-    """Maps of a run's test images, memory-mapped until used.
+    """Maps of a run's test images.
 
     ``disc``, ``recon`` and ``last`` (N, H, W) float32 or float16, unfiltered; ``labels`` (N), 1 = anomalous;
     ``masks`` (N, H, W) bool by one mask rule; ``header`` as in the file, JSON values decoded.
@@ -29,10 +29,15 @@ class MapsFile:
     path: Path
     disc: Array
     recon: Array
-    last: Array
     labels: NDArray[np.uint8]
     masks: NDArray[np.bool_]
     header: dict[str, Any]
+
+    @property
+    def last(self) -> Array:
+        """Read M_1 when it is asked for: only the sweep over mask kinds needs it."""
+        with safe_open(self.path, framework="numpy") as file:
+            return np.asarray(file.get_tensor("last"))
 
 
 def read_maps(path: Path | str, mask_rule: str) -> MapsFile:
@@ -44,16 +49,17 @@ def read_maps(path: Path | str, mask_rule: str) -> MapsFile:
             if missing:
                 raise UserError(f"{path}: no array '{missing[0]}' in it: this is not a maps file of `tfcore infer`")
             header = {key: _decoded(value) for key, value in (file.metadata() or {}).items()}
-            maps = [file.get_tensor(name) for name in MASK_KINDS]
-            labels, masks = file.get_tensor("label"), file.get_tensor(f"mask_{mask_rule}")
+            disc, recon, labels = (file.get_tensor(name) for name in ("disc", "recon", "label"))
+            masks = file.get_tensor(f"mask_{mask_rule}")
+            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in (*MASK_KINDS, f"mask_{mask_rule}")}
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file; make the maps first (tfcore infer)") from error
     except (OSError, SafetensorError) as error:
         raise UserError(f"{path}: cannot be read as a maps file: {error}") from error
-    for name, array in zip((*MASK_KINDS, f"mask_{mask_rule}"), (*maps, masks), strict=True):
-        if array.ndim != 3 or array.shape != (labels.size, *masks.shape[1:]):
-            raise UserError(f"{path}: '{name}' has the shape {array.shape} for {labels.size} labels")
-    return MapsFile(path, maps[0], maps[1], maps[2], labels, masks != 0, header)
+    for name, shape in shapes.items():
+        if len(shape) != 3 or shape != (labels.size, *masks.shape[1:]):
+            raise UserError(f"{path}: '{name}' has the shape {shape} for {labels.size} labels")
+    return MapsFile(path, disc, recon, labels, masks != 0, header)
 
 
 def _decoded(text: str) -> Any:

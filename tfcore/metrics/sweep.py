@@ -48,7 +48,7 @@ def grid_run(
     """Write image AUROC of each maps file on the whole grid: columns run_id, lambda, kernel, image_auroc."""
     rows = []
     for maps_file in maps_files:
-        source = read_maps(maps_file, "nearest")  # image scores need no masks
+        source = read_maps(maps_file, "nearest")  # image scores need no masks: either rule will do
         run_id = identity(source)["run_id"]
         scores = image_score_grid(source.disc, source.recon, lambdas, kernels)
         rows += [

@@ -72,7 +72,7 @@ def convert_release(
     source = sha256_of(path)
     record = start_record(run, "convert-release", settings, source_sha256=source)
     save_checkpoint(out / "model.safetensors", network, run_names(run) | {"source_sha256": source}, settings)
-    finish_record(record, out / "run.json", weights_sha256=sha256_of(out / "model.safetensors"))
+    finish_record(record, out / "run.json", model_sha256=sha256_of(out / "model.safetensors"))
     return out / "model.safetensors"
 
 

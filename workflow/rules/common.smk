@@ -60,8 +60,13 @@ def checked_settings():
         section["local"] = located(section["local"])
     if settings.run.release is not None:  # a variant that is only scored, by release_tables
         values["run"] |= {"release": located(settings.run.release), "variants": settings.selected_variants}
-        # Never trained here. The epochs keep it apart from the variants that are: equal settings share a result.
-        values["variants"]["release"] = {"protocol": "release", "train.epochs": 0, "train.keep_epochs": []}
+        values["variants"]["release"] = {
+            "protocol": "release",
+            # Never trained here. The epochs keep it apart from the variants that are: equal settings share a result.
+            "train.epochs": 0,
+            "train.keep_epochs": [],
+            "infer.precision": "float32",  # the authors' numbers are what these tables are to give
+        }
     with one_line_errors():
         return parse_settings(values, f"run.release: {settings.run.release}")
 
@@ -107,6 +112,7 @@ STAGES = {
     stage: {variant: stage_settings(SETTINGS, stage, variant) for variant in SETTINGS.variants}
     for stage in ("train", "infer", "score", "sweep")
 }
+PACKING = stage_settings(SETTINGS, "pack")
 # Variants whose settings of a stage are equal share its result.
 TRAINED_AS = {variant: shared_variant(SETTINGS, "train", variant) for variant in SETTINGS.variants}
 INFERRED_AS = {variant: shared_variant(SETTINGS, "infer", variant) for variant in SETTINGS.variants}

@@ -51,6 +51,14 @@ def content_of_textures():
     return [str(file)]
 
 
+def is_packed(wildcards):
+    """Return whether a category's pack is here and is what the settings ask for: it then needs no images."""
+    file = packed_folder(wildcards.dataset, wildcards.category) / "pack.json"
+    about = read_json(file) if file.exists() else {}
+    wanted = {"recipe": PACKING["recipe"], "size": PACKING["resize"], "foreground": foreground_of(wildcards)}
+    return wanted.items() <= about.items()
+
+
 rule fetch_dataset:
     """Download and unpack a dataset, or note where the local copy lies."""
     input:
@@ -124,11 +132,7 @@ rule pack_category:
     """Decode and resize a category's images and masks once."""
     input:
         manifest="data/manifests/{dataset}/{category}.csv",
-        raw=lambda wildcards: (
-            []
-            if (packed_folder(wildcards.dataset, wildcards.category) / "pack.json").exists()
-            else f"data/raw/{wildcards.dataset}.json"
-        ),
+        raw=lambda wildcards: ([] if is_packed(wildcards) else f"data/raw/{wildcards.dataset}.json"),
     output:
         "data/packed/{dataset}/{category}/pack.json",
     log:
@@ -140,7 +144,7 @@ rule pack_category:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
-        settings=as_params(stage_settings(SETTINGS, "pack")),
+        settings=as_params(PACKING),
         foreground=foreground_of,
     shell:
         r"""
@@ -165,6 +169,7 @@ rule pack_textures:
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         settings=as_params(SETTINGS.textures.model_dump(mode="json", include={"size", "limit"})),
+        recipe=PACKING["recipe"],
     shell:
         r"""
         python -m tfcore pack-textures --params {PARAMS:q} >{log:q} 2>&1
