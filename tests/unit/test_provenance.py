@@ -1,7 +1,7 @@
 from pathlib import Path
 
 from tfcore.files import read_json
-from tfcore.provenance import finish_record, source_commit, start_record
+from tfcore.provenance import finish_record, read_record, source_commit, start_record
 from tfcore.runs import Run
 
 
@@ -23,3 +23,13 @@ def test_record_says_what_was_run_and_names_no_host_or_absolute_path(tmp_path: P
 
 def test_commit_is_that_of_the_checkout() -> None:
     assert source_commit()["commit"] is None or len(source_commit()["commit"]) == 40
+
+
+def test_record_that_is_missing_or_damaged_is_none(tmp_path: Path) -> None:
+    file = tmp_path / "run.json"
+    assert read_record(file) is None
+    for content in (b"", b"[]", b"{not", b"\xff"):
+        file.write_bytes(content)
+        assert read_record(file) is None
+    file.write_text('{"stage": "train"}')
+    assert read_record(file) == {"stage": "train"}
