@@ -30,7 +30,7 @@ def fetch(name: str, source: DatasetSettings | TextureSettings, folder: Path | s
     target.parent.mkdir(parents=True, exist_ok=True)
     if local is not None and local.is_dir():
         _link(local, target)
-        write_json(marker, {"name": name, "local": str(source.local), "content": content_of(local)})
+        write_json(marker, {"name": name, "local": source.local, "content": content_of(local)})
         return target
     archive = local or download(name, source.archive, target.parent / "archives" / name)
     sha256 = sha256_of(archive)
@@ -43,7 +43,7 @@ def fetch(name: str, source: DatasetSettings | TextureSettings, folder: Path | s
             extract(archive, temporary)  # the user's own file: nothing to delete
         if target.is_symlink():
             target.unlink()  # an earlier local folder: only the link goes
-    write_json(marker, {"name": name, "archive_sha256": sha256})
+    write_json(marker, {"name": name, "local": source.local, "archive_sha256": sha256})
     if local is None and not source.archive.keep:
         archive.unlink()
     return target
