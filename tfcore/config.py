@@ -45,6 +45,12 @@ PROTOCOLS: dict[Protocol, dict[str, Any]] = {
 }
 
 
+# The variant of the authors' released checkpoints (run.release). It is scored and never trained.
+RELEASE = "release"
+# In float32: the authors' numbers are what the tables of their checkpoints are to give.
+RELEASE_OVERRIDES = {"protocol": "release", "train.epochs": 0, "train.keep_epochs": [], "infer.precision": "float32"}
+
+
 def _unique(values: list[Any]) -> list[Any]:
     for place, value in enumerate(values):
         if value in values[:place]:
@@ -339,6 +345,10 @@ class Settings(Section):
     def _names_exist(self) -> "Settings":
         if "textures" in self.datasets:
             raise ValueError("datasets.textures: the textures lie in folders of this name; give the dataset another")
+        if self.variants.get(RELEASE, RELEASE_OVERRIDES) != RELEASE_OVERRIDES:
+            raise ValueError(
+                f"variants.{RELEASE}: run.release has this name for the authors' checkpoints; take another"
+            )
         lists: list[tuple[str, Collection[str], Collection[str]]] = [
             ("run.datasets", self.run.datasets, self.datasets),
             ("run.variants", self.run.variants or [], self.variants),
@@ -361,6 +371,12 @@ class Settings(Section):
             known = list(dict.fromkeys([*dataset.categories, *dataset.counts]))
             yield f"datasets.{name}.textures", dataset.textures, known
             yield f"run.ablation_categories.{name}", self.run.ablation_categories.get(name, []), known
+
+    def dataset(self, name: str) -> DatasetSettings:
+        """Return a dataset's settings; `UserError` if there is no such dataset."""
+        if name not in self.datasets:
+            raise UserError(f"no such dataset '{name}' (known: {', '.join(self.datasets)})")
+        return self.datasets[name]
 
     @property
     def selected_variants(self) -> list[str]:

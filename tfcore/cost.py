@@ -7,9 +7,9 @@ from pathlib import Path
 
 from tfcore.config import Settings
 from tfcore.files import replacing
+from tfcore.provenance import read_record
 from tfcore.report.needs import dataset_for, reported_variants
 from tfcore.runs import shared_variant
-from tfcore.speeds import read_record
 
 BENCHMARKS = Path("logs/benchmarks")
 RECORDS = {"train_model": "checkpoints", "infer_maps": "maps"}  # rules whose run.json names the device
@@ -46,14 +46,14 @@ class Cost:
     resumed: int
 
 
-def read_jobs(folder: Path = BENCHMARKS, rules: tuple[str, ...] = ("",)) -> list[Job]:
-    """Read every benchmark file `<rule>/<what it is of>.tsv` that the workflow left; damaged ones are left out.
+def read_jobs(root: Path = Path(), rules: tuple[str, ...] = ("",)) -> list[Job]:
+    """Read every benchmark file `<rule>/<what it is of>.tsv` that the workflow left below ``root``, but damaged ones.
 
     A file only has the attempt that finished. For a training that was resumed, the attempts before are added in
     proportion to their steps (`run.json`: steps, resumed_after_step).
     """
-    files = [file for rule in rules for file in sorted((folder / rule).rglob("*.tsv"))]
-    return [job for file in files if (job := _read_job(file, folder)) is not None]
+    files = [file for rule in rules for file in sorted((root / BENCHMARKS / rule).rglob("*.tsv"))]
+    return [job for file in files if (job := _read_job(file, root)) is not None]
 
 
 def cost_rows(jobs: Iterable[Job]) -> list[Cost]:
@@ -126,8 +126,8 @@ def _added(rule: str, category: str, jobs: list[Job]) -> Cost:
     )
 
 
-def _read_job(file: Path, folder: Path) -> Job | None:
-    rule, *of = file.relative_to(folder).with_suffix("").parts
+def _read_job(file: Path, root: Path) -> Job | None:
+    rule, *of = file.relative_to(root / BENCHMARKS).with_suffix("").parts
     if not of:
         rule, of = file.stem, [""]
     try:
@@ -141,19 +141,20 @@ def _read_job(file: Path, folder: Path) -> Job | None:
     at_epoch = rule.startswith(EPOCH)
     records = "maps" if at_epoch else RECORDS.get(rule)
     below = [*of, rule.removeprefix("infer_")] if at_epoch else of
-    record = read_record(Path("results", records, *below, "run.json")) if records else _timing_record(rule)
+    results = root / "results"
+    record = read_record(results.joinpath(records, *below, "run.json")) if records else _timing_record(rule, results)
     share = _share_of_last_attempt(record or {})
     on_gpu = record is not None and not str(record.get("device", "")).startswith("CPU")
     whole = max(seconds, _recorded_seconds(record or {})) / share
     return Job(rule, tuple(of), whole, whole if on_gpu else 0.0, peak, share < 1)
 
 
-def _timing_record(rule: str) -> dict[str, object] | None:
+def _timing_record(rule: str, results: Path) -> dict[str, object] | None:
     """Return the device that Table 5 was measured on."""
     if rule != "time_inference":
         return None
     try:
-        with Path("results/timing.csv").open(encoding="utf-8", newline="") as file:
+        with (results / "timing.csv").open(encoding="utf-8", newline="") as file:
             return dict(next(csv.DictReader(file)))
     except (OSError, StopIteration):
         return None

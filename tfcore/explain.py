@@ -9,14 +9,14 @@ from tabulate import tabulate
 
 from tfcore.config import Settings
 from tfcore.errors import UserError
-from tfcore.files import read_json
+from tfcore.provenance import read_record
 from tfcore.report.categories import dataset_table
 from tfcore.report.gather import gathered_for
 from tfcore.report.measured import AVERAGE, Measured, read_metrics
 from tfcore.report.needs import score_files
 from tfcore.report.table import Table, markdown
 from tfcore.report.tables import table_of
-from tfcore.runs import METHOD, Run, shared_variant
+from tfcore.runs import METHOD, Run, shared_run
 
 
 def explain(file: Path, settings: Settings, metrics: Path | None = None, timing: Path | None = None) -> str:
@@ -34,11 +34,11 @@ def explain(file: Path, settings: Settings, metrics: Path | None = None, timing:
     same = file.read_text(encoding="utf-8").strip() == markdown(table).strip()
     state = f"is what {given} give" if same else f"differs from what {given} give now; make it anew"
     runs, others = _used(measured)
-    records = {run: _record(run) for run in runs}
+    records = {run: read_record(run.checkpoint.with_name("run.json")) for run in runs}
     lines = [[run.id, *_row(record)] for run, record in records.items()]
     lines += [[f"{method}: {name}", "another method: no record here", "", "", "", ""] for method, name in others]
     columns = ["run", "commit", "settings", "recipe", "device", "finished"]
-    settings_used = {record["settings_digest"]: record["settings"] for record in records.values() if record}
+    settings_used = {record.get("settings_digest"): record.get("settings") for record in records.values() if record}
     stands_on = f"It stands on {len(lines)} runs:" if lines else "Nothing of it has been measured."
     if file.stem == "table5" and timing is not None and timing.exists():
         stands_on = f"It stands on the times in {timing}."
@@ -62,25 +62,19 @@ def _used(measured: Measured) -> tuple[list[Run], list[tuple[str, str]]]:
     runs, others = set(), set()
     for method, dataset, category, variant, seed in measured.used:
         known = variant in measured.settings.variants  # else it was measured with other settings
-        trained_as = shared_variant(measured.settings, "train", variant) if known else variant
+        run = Run(dataset, category, variant, int(seed))
         if category == AVERAGE:
             continue
         if method == METHOD:
-            runs.add(Run(dataset, category, trained_as, int(seed)))
+            runs.add(shared_run(measured.settings, "train", run) if known else run)
         else:
-            others.add((method, Run(dataset, category, variant, int(seed)).id))
+            others.add((method, run.id))
     return sorted(runs, key=lambda run: run.id), sorted(others)
-
-
-def _record(run: Run) -> dict[str, Any] | None:
-    path = run.checkpoint.with_name("run.json")
-    record: dict[str, Any] | None = read_json(path) if path.exists() else None
-    return record
 
 
 def _row(record: dict[str, Any] | None) -> list[str]:
     if record is None:
-        return ["no run.json here", "", "", "", ""]
-    git = record["git"]
-    commit = f"{(git['commit'] or 'unknown')[:10]}{'' if git['clean'] else ' (changed)'}"
-    return [commit, record["settings_digest"], str(record["recipe"]), record["device"], record["end"]]
+        return ["no run.json here, or a damaged one", "", "", "", ""]
+    git = record.get("git") or {}
+    commit = f"{(git.get('commit') or 'unknown')[:10]}{' (changed)' if git.get('clean') is False else ''}"
+    return [commit, *(str(record.get(key, "")) for key in ("settings_digest", "recipe", "device", "end"))]

@@ -8,11 +8,11 @@ from pathlib import Path
 from statistics import median
 from typing import Literal
 
-from tfcore.config import ModelSettings, Settings, TrainingSettings
+from tfcore.config import DatasetSettings, ModelSettings, Settings, TextureSettings, TrainingSettings
 from tfcore.cost import read_jobs
-from tfcore.current import is_current
+from tfcore.current import Results
 from tfcore.report.needs import Needed, needed_by
-from tfcore.runs import Run, packed_folder, shared_variant, stage_settings
+from tfcore.runs import TEXTURES_FOLDER, Run, packed_folder, shared_run, stage_settings
 from tfcore.speeds import (
     Measured,
     Speed,
@@ -27,8 +27,19 @@ from tfcore.speeds import (
 ScoringStage = Literal["score", "sweep"]
 Stage = Literal["train", "infer"] | ScoringStage
 SCORING_RULES: dict[ScoringStage, str] = {"score": "score_maps", "sweep": "sweep_maps"}
-CHAIN = ["fetch", "check", "pack", "train", "infer", "score", "gather", "table", "report"]
+STEPS: dict[str, set[str]] = {"train": {"train"}, "infer": {"infer"}, "score": {"score", "sweep"}}
+# What a target makes of the scores; a table of the paper reads them directly.
+ENDS = {
+    "checkpoints": [],
+    "maps": [],
+    "metrics": ["gather"],
+    "figures": ["gather", "figure"],
+    "ablations": ["gather", "figure"],
+    "report": ["gather", "report"],
+    "all_tables": ["gather", "report"],
+}
 MAP_BYTES = 17  # per pixel: three float32 maps, two masks, an RGB reconstruction (docs/architecture.md)
+TEXTURES = 5640  # images of the Describable Textures Dataset
 STATE_COPIES = 2 * 3  # two states are kept; each has the weights and the optimiser's two moments
 
 
@@ -49,6 +60,7 @@ class Plan:
     """All tasks of the settings, the speeds behind the estimates, what is unknown, and bytes still to be written."""
 
     tasks: list[Task]
+    chain: list[str]  # the steps still to do that wait for one another
     speeds: dict[str, list[Speed]]
     unknown: list[str]
     disk: dict[str, float]
@@ -71,7 +83,8 @@ class Plan:
     def longest(self) -> tuple[Run | None, float | None]:
         """Return the run whose training and inference take longest, and how long: no cluster is faster than that."""
         training = {task.run: task.seconds for task in self.tasks if task.stage == "train"}
-        chains = [
+        chains = [(task.run, task.seconds) for task in self.left("train")]
+        chains += [
             (task.run, added([task.seconds, training[task.after] if task.after else 0.0]))
             for task in self.left("infer")
         ]
@@ -85,8 +98,10 @@ def make_plan(settings: Settings, benchmarks: list[Path] | None = None, targets:
     ``benchmarks`` are CSVs of `python -m tfcore bench`, used besides the runs that are done here. ``targets`` are those
     of the workflow (`tfcore.report.needs.TARGETS`); without them it is everything. Raises `UserError` for others.
     """
-    needed = needed_by(settings, targets or ["all_tables"])
-    return _Planner(settings, measured_speeds(benchmarks or [])).plan(needed)
+    targets = targets or ["all_tables"]
+    needed = needed_by(settings, targets)
+    ends = max((ENDS.get(target, ["table"]) for target in targets), key=len)
+    return _Planner(settings, measured_speeds(benchmarks or [])).plan(needed, ends)
 
 
 def image_counts(settings: Settings, dataset: str, category: str) -> tuple[int, int] | None:
@@ -129,7 +144,7 @@ def added(values: list[float | None]) -> float | None:
 
 class _Planner:
     def __init__(self, settings: Settings, measured: list[Measured]) -> None:
-        self.settings, self.measured = settings, measured
+        self.settings, self.measured, self.results = settings, measured, Results(settings)
         self.stages = {
             variant: TrainingSettings.model_validate(stage_settings(settings, "train", variant))
             for variant in settings.variants
@@ -142,18 +157,18 @@ class _Planner:
             for stage, rule in SCORING_RULES.items()
         }
 
-    def plan(self, needed: Needed) -> Plan:
+    def plan(self, needed: Needed, ends: list[str]) -> Plan:
         maps_of = [*needed.inferred, *needed.scored, *needed.swept]
-        trains = self.shared("train", [*needed.trained, *maps_of])
+        trains = list(dict.fromkeys(self.shared("train", run) for run in [*needed.trained, *maps_of]))
         if not any(speed.stage == "train" for speed in self.measured):
             self.measured += self.in_progress(trains)
-        infers = self.shared("infer", maps_of)
+        infers = list(dict.fromkeys(self.shared("infer", run) for run in maps_of))
         tasks = [self.training(run) for run in trains]
         trained = {task.run: task.done for task in tasks}
         tasks += [self.inference(run, trained) for run in infers]
         inferred = {task.run: task.done for task in tasks if task.stage == "infer"}
-        tasks += [self.scoring("score", run, inferred[self.inferred_as(run)], run.scores) for run in needed.scored]
-        tasks += [self.scoring("sweep", run, inferred[self.inferred_as(run)], run.sweep) for run in needed.swept]
+        tasks += [self.scoring("score", run, inferred[self.shared("infer", run)]) for run in needed.scored]
+        tasks += [self.scoring("sweep", run, inferred[self.shared("infer", run)]) for run in needed.swept]
         tasks += self.kept_epochs(needed, trained)
         used: dict[str, list[Speed]] = {}
         for (stage, _), speed in self.speeds.items():
@@ -164,31 +179,24 @@ class _Planner:
             for task in tasks
             if task.stage == "train" and not task.done
         ]
+        chain, disk = self.chain(tasks, ends), self.disk(tasks)
         free = shutil.disk_usage(".").free
-        return Plan(tasks, used, sorted(self.unknown), self.disk(tasks), max(states, default=0.0), free)
+        return Plan(tasks, chain, used, sorted(self.unknown), disk, max(states, default=0.0), free)
 
-    def shared(self, stage: Literal["train", "infer"], runs: list[Run]) -> list[Run]:
-        as_run = self.trained_as if stage == "train" else self.inferred_as
-        return list(dict.fromkeys(as_run(run) for run in runs))
-
-    def trained_as(self, run: Run) -> Run:
-        return Run(run.dataset, run.category, shared_variant(self.settings, "train", run.variant), run.seed)
-
-    def inferred_as(self, run: Run) -> Run:
-        return Run(run.dataset, run.category, shared_variant(self.settings, "infer", run.variant), run.seed)
+    def shared(self, stage: Literal["train", "infer"], run: Run) -> Run:
+        return shared_run(self.settings, stage, run)
 
     def training(self, run: Run) -> Task:
-        done = is_current(run, "train", stage_settings(self.settings, "train", run.variant))
+        done = self.results.trained(run)
         return Task("train", run, done, 0.0 if done else self.estimate("train", run))
 
     def inference(self, run: Run, trained: dict[Run, bool], epoch: int | None = None) -> Task:
-        after = self.trained_as(run)
-        settings = stage_settings(self.settings, "infer", run.variant)
-        done = trained[after] and is_current(run, "infer", settings, maps=run.maps_at(epoch))
+        after = self.shared("train", run)
+        done = trained[after] and self.results.inferred(run, epoch)
         return Task("infer", run, done, 0.0 if done else self.estimate("infer", run), after, epoch)
 
-    def scoring(self, stage: ScoringStage, run: Run, ready: bool, file: Path, epoch: int | None = None) -> Task:
-        done = ready and file.exists()
+    def scoring(self, stage: ScoringStage, run: Run, ready: bool, epoch: int | None = None) -> Task:
+        done = ready and (self.results.scored(run, epoch) if stage == "score" else self.results.swept(run))
         return Task(stage, run, done, 0.0 if done else self.scoring_seconds(stage), epoch=epoch)
 
     def kept_epochs(self, needed: Needed, trained: dict[Run, bool]) -> list[Task]:
@@ -200,7 +208,7 @@ class _Planner:
                 inference = self.inference(run, trained, epoch)
                 tasks.append(inference)
                 if run in needed.kept:
-                    tasks.append(self.scoring("score", run, inference.done, run.scores_at(epoch), epoch))
+                    tasks.append(self.scoring("score", run, inference.done, epoch))
         return tasks
 
     def scoring_seconds(self, stage: ScoringStage) -> float | None:
@@ -242,29 +250,58 @@ class _Planner:
             self.speeds[key] = choose_speed(self.measured, stage, settings)
         return self.speeds[key]
 
+    def chain(self, tasks: list[Task], ends: list[str]) -> list[str]:
+        """Return the steps that wait for one another, up to the end of the targets; none when no task is left."""
+        left = {task.stage for task in tasks if not task.done}
+        if not left:
+            return []
+        data = ["fetch", "check", "pack"] if any(not is_packed(*place) for place in self.places(tasks)) else []
+        steps = [step for step, stages in STEPS.items() if left & stages]
+        return [*data, *steps, *ends]
+
+    def places(self, tasks: list[Task]) -> list[tuple[str, str]]:
+        """Return the categories whose images are read by what is left to do."""
+        reading = [task.run for task in tasks if not task.done and task.stage in ("train", "infer")]
+        return list(dict.fromkeys((run.dataset, run.category) for run in reading))
+
     def disk(self, tasks: list[Task]) -> dict[str, float]:
         """Return the bytes that are still to be written, by kind; tasks whose number of images is unknown count 0."""
         needed = {"checkpoints": 0.0, "maps": 0.0, "packed images": 0.0}
-        for task in tasks:
-            if task.done or task.stage not in ("train", "infer"):
-                continue
+        left = [task for task in tasks if not task.done]
+        for task in left:
             settings = self.stages[task.run.variant]
             if task.stage == "train":
                 needed["checkpoints"] += weights_bytes(settings.model) * (1 + len(settings.train.keep_epochs))
-            else:
+            elif task.stage == "infer":
                 counts = image_counts(self.settings, task.run.dataset, task.run.category) or (0, 0)
                 needed["maps"] += MAP_BYTES * settings.crop**2 * counts[1]
-        places = dict.fromkeys((task.run.dataset, task.run.category) for task in tasks)
-        for dataset in dict.fromkeys(dataset for dataset, _ in places):
-            for category in (category for name, category in places if name == dataset):
-                if not (packed_folder(dataset, category) / "pack.json").exists():
-                    train, test = image_counts(self.settings, dataset, category) or (0, 0)
-                    needed["packed images"] += self.settings.data.resize**2 * (4 * train + 5 * test)
-            raw = Path("data/raw") / f"{dataset}.json"
-            size = self.settings.datasets[dataset].archive.bytes
-            if size and not raw.exists() and self.settings.datasets[dataset].local is None:
-                needed[f"{dataset}: archive and its files"] = 2.0 * size
+        missing = [place for place in self.places(tasks) if not is_packed(*place)]
+        for dataset, category in missing:
+            train, test = image_counts(self.settings, dataset, category) or (0, 0)
+            needed["packed images"] += self.settings.data.resize**2 * (4 * train + 5 * test)
+        fetched = {dataset: self.settings.datasets[dataset] for dataset, _ in missing}
+        for name, section in fetched.items():
+            needed[f"{name}: archive and its files"] = fetched_bytes(name, section)
+        textures = self.settings.textures
+        if any(task.stage == "train" for task in left) and not (TEXTURES_FOLDER / "pack.json").exists():
+            needed["packed images"] += 3 * textures.size**2 * min(textures.limit or TEXTURES, TEXTURES)
+            needed["textures: archive and its files"] = fetched_bytes("textures", textures)
         return {name: size for name, size in needed.items() if size}
+
+
+def is_packed(dataset: str, category: str) -> bool:
+    """Return whether the images of a category are packed."""
+    return (packed_folder(dataset, category) / "pack.json").exists()
+
+
+def fetched_bytes(name: str, section: DatasetSettings | TextureSettings) -> float:
+    """Return what fetching will write: a download and as much again for its files; a local folder is only linked."""
+    if (Path("data/raw") / f"{name}.json").exists():
+        return 0.0
+    if section.local is None:
+        return 2.0 * (section.archive.bytes or 0)
+    local = Path(section.local).expanduser()
+    return float(local.stat().st_size) if local.is_file() else 0.0
 
 
 def weights_bytes(model: ModelSettings) -> float:

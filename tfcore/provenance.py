@@ -1,5 +1,6 @@
 """Where a result comes from: the record ``run.json`` that every stage of a run leaves beside its output."""
 
+import json
 import platform
 import subprocess
 import time
@@ -88,3 +89,12 @@ def finish_record(record: dict[str, Any], path: Path | str, **outputs: Any) -> N
     finished = {key: value for key, value in record.items() if not key.startswith("_")}
     finished |= {"end": datetime.now(UTC).isoformat(timespec="seconds"), "seconds": round(seconds, 3), "exit": 0}
     write_json(path, finished | outputs)
+
+
+def read_record(path: Path | str) -> dict[str, Any] | None:
+    """Return a record, None when it is missing or damaged."""
+    try:
+        record = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return record if isinstance(record, dict) else None

@@ -1,14 +1,17 @@
 """Who a run is: method, dataset, category, variant and seed; where its files lie; which settings each stage reads."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
 import tfcore
-from tfcore.config import DatasetSettings, Settings, digest, resolve
+from tfcore.config import RELEASE, DatasetSettings, Settings, digest, resolve
 
 METHOD = "transfusion"
+
+TEXTURES_FOLDER = Path("data/packed/textures")
+"""Folder of the packed textures."""
 
 Stage = Literal["pack", "train", "infer", "score", "sweep"]
 
@@ -85,8 +88,13 @@ def manifest_file(dataset: str, category: str) -> Path:
 
 
 def foreground_source(dataset: DatasetSettings, category: str) -> str:
-    """Return where a category's synthetic anomalies may lie: ``everywhere``, a folder of masks, or ``found``."""
-    return "everywhere" if category in dataset.textures else dataset.foregrounds or "found"
+    """Return where a category's synthetic anomalies may lie: ``everywhere``, on masks that are ``given``, or ``found``.
+
+    Where given masks lie says nothing: the manifest has their sha256.
+    """
+    if category in dataset.textures:
+        return "everywhere"
+    return "found" if dataset.foregrounds is None else "given"
 
 
 def stage_settings(settings: Settings, stage: Stage, variant: str = "full") -> dict[str, Any]:
@@ -131,9 +139,11 @@ def _training(settings: Settings, variant: str) -> dict[str, Any]:
 def _canonical(text: str) -> dict[str, dict[str, str]]:
     settings = Settings.model_validate_json(text)
     first: dict[tuple[str, str], str] = {}
-    canonical: dict[str, dict[str, str]] = {}
+    canonical: dict[str, dict[str, str]] = {RELEASE: {"train": RELEASE, "infer": RELEASE}}  # the authors' weights
     # The baseline comes first: a new variant, wherever it is written, never takes the baseline's results over.
     for variant in dict.fromkeys([settings.tables.baseline, *settings.variants]):
+        if variant == RELEASE:
+            continue
         train = digest(stage_settings(settings, "train", variant))
         infer = digest([train, stage_settings(settings, "infer", variant)])
         canonical[variant] = {
@@ -150,3 +160,8 @@ def shared_variant(settings: Settings, stage: Literal["train", "infer"], variant
     nor inferred twice.
     """
     return _canonical(settings.model_dump_json(by_alias=True))[variant][stage]
+
+
+def shared_run(settings: Settings, stage: Literal["train", "infer"], run: Run) -> Run:
+    """Return the run whose checkpoint (``train``) or maps (``infer``) this one has (`shared_variant`)."""
+    return replace(run, variant=shared_variant(settings, stage, run.variant))

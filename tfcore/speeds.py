@@ -1,7 +1,6 @@
 """How fast this benchmark has been: operations per second of training and inference, from runs done or a benchmark."""
 
 import csv
-import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any, Literal
 
 from tfcore.config import DiffusionSettings, ModelSettings, TrainingSettings
 from tfcore.errors import UserError
+from tfcore.provenance import read_record
 
 Stage = Literal["train", "infer"]
 BENCHMARK_ROWS = {"training step": "train", "reverse process": "infer"}
@@ -154,12 +154,3 @@ def _from_benchmark(file: Path) -> Iterator[Measured]:
         if stage not in fastest or speed > fastest[stage].operations_per_second:
             fastest[stage] = Measured(stage, device, speed, network_name(model, size), str(file))
     yield from fastest.values()
-
-
-def read_record(file: Path) -> dict[str, Any] | None:
-    """Return a ``run.json``, None when it is missing or damaged."""
-    try:
-        record = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return record if isinstance(record, dict) else None

@@ -31,12 +31,12 @@ from tfcore.device import (
     upload,
 )
 from tfcore.errors import InterruptedTraining, UserError
-from tfcore.files import read_json, replacing, sha256_of
+from tfcore.files import replacing, sha256_of
 from tfcore.log import TrainingLog
 from tfcore.model.checkpoint import save_checkpoint
 from tfcore.model.losses import training_losses
 from tfcore.model.unet import UNet, count_parameters
-from tfcore.provenance import finish_record, start_record
+from tfcore.provenance import finish_record, read_record, start_record
 from tfcore.resume import StopRequest, clear_states, load_state, save_state, stop_on_signal
 from tfcore.runs import Run, run_names
 from tfcore.scale import check_scale
@@ -212,7 +212,9 @@ def train(
         for epoch in stage.train.keep_epochs:
             keep_epoch(epoch_file(work, epoch), epoch_file(out, epoch))
         save_checkpoint(out / "model.safetensors", training.network, run_names(run), settings)
-        finish_record(record, out / "run.json", **summary(training, log, first, out / "model.safetensors"))
+        kept = {str(epoch): sha256_of(epoch_file(out, epoch)) for epoch in stage.train.keep_epochs}
+        done = summary(training, log, first, out / "model.safetensors")
+        finish_record(record, out / "run.json", **done, kept_sha256=kept)
         shutil.rmtree(work, ignore_errors=True)
 
 
@@ -221,14 +223,12 @@ def is_trained(out: Path, settings: dict[str, Any], data: TrainingData) -> bool:
 
     Another job may have finished it: one that outlived its Snakemake, or that this one waited for.
     """
-    try:
-        record = read_json(out / "run.json")
-        model = sha256_of(out / "model.safetensors")
-    except (OSError, ValueError):
+    record, model = read_record(out / "run.json"), out / "model.safetensors"
+    files = [model, out / "log.csv", *(epoch_file(out, epoch) for epoch in settings["train"]["keep_epochs"])]
+    if record is None or not all(file.exists() for file in files):
         return False
     made_from = (record.get("settings_digest"), record.get("inputs", {}).get("pack"), record.get("model_sha256"))
-    files = [out / "log.csv", *(epoch_file(out, epoch) for epoch in settings["train"]["keep_epochs"])]
-    return made_from == (digest(settings), data.pack, model) and all(file.exists() for file in files)
+    return made_from == (digest(settings), data.pack, sha256_of(model))
 
 
 def run_steps(

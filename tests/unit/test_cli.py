@@ -36,7 +36,42 @@ def test_unknown_names_are_told_with_the_known_ones(run, command, option, value,
     words = [word for name, given in names.items() for word in (f"--{name}", given)]
     code, error = run(command, *(["anomalies"] if command == "gallery" else []), *words, *PARAMS)
     assert code == 1 and error.count("\n") == 1
-    assert error.startswith(f"error: --{option}: no such {option} '{value}'") and known in error
+    assert error.startswith(f"error: no such {option} '{value}'") and known in error
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("fetch", "--dataset", "vsa"),
+        ("check-data", "vsa"),
+        ("pack", "--dataset", "vsa", "--category", "capsules"),
+        ("tables", "--dataset", "vsa"),
+        ("figure", "losses", "--dataset", "vsa"),
+        ("figure", "examples", "--dataset", "vsa"),
+    ],
+)
+def test_unknown_dataset_is_told_alike_everywhere(run, words):
+    code, error = run(*words, *PARAMS)
+    assert code == 1 and error.count("\n") == 1
+    assert error.startswith("error: no such dataset 'vsa' (known: mvtec_ad, visa)")
+
+
+@pytest.mark.parametrize("words", [("check-data", "visa"), ("pack", "--dataset", "visa")])
+def test_unknown_category_is_told_before_data_are_read(run, words):
+    code, error = run(*words, "--category", "caps", *PARAMS)
+    assert code == 1 and error.startswith("error: no such category 'caps' in visa (known: candle, ")
+
+
+@pytest.mark.parametrize(
+    ("words", "known"),
+    [
+        (("predict", "photo.png", "--checkpoint", "model.safetensors", "--device", "gpu"), "cuda"),
+        (("gallery", "textures", "--dataset", "visa", "--category", "capsules"), "foregrounds"),
+    ],
+)
+def test_unknown_choice_is_told_with_the_known_ones(run, words, known):
+    code, error = run(*words)
+    assert code == 2 and known in error
 
 
 def test_negative_seed_is_refused(run):

@@ -135,6 +135,7 @@ def test_both_protocols_name_the_same_settings():
         ("datasets: {visa: {categories: [a/b]}}\n", "datasets.visa.categories.0: is part of paths"),
         ("datasets: {visa: {local: ''}}\n", "datasets.visa.local"),
         ("textures: {local: ''}\n", "textures.local"),
+        ("variants: {release: {model.width: 32}}\n", "variants.release: run.release has this name"),
         (
             "datasets: {textures: {title: T, layout: mvtec, categories: [a]}}\n",
             "datasets.textures: the textures lie in",

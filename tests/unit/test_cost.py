@@ -99,3 +99,13 @@ def test_job_that_found_its_result_done_does_not_hide_the_cost(folder):
     leave(folder, "train_model", of, 9, device="NVIDIA H200", steps=100, resumed_after_step=0, seconds=7200.0)
     rows = {(row.rule, row.category): row for row in cost_rows(read_jobs())}
     assert rows["train_model", "made/b"].gpu_hours == 2.0
+
+
+def test_jobs_of_another_folder_are_read_with_their_records(folder, tmp_path_factory, monkeypatch):
+    (folder / "logs/benchmarks/time_inference.tsv").write_text(f"{HEADER}7200\t2:00:00\t50\t1\n")
+    (folder / "results/timing.csv").write_text("device,steps\nNVIDIA H200,20\n")
+    here = read_jobs()
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    assert read_jobs() == []
+    assert read_jobs(folder) == here
+    assert sum(job.gpu_seconds for job in here) == (3 + 2) * 3600

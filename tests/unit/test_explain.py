@@ -3,7 +3,9 @@ from fabricated import paper_settings, write_metrics
 
 from tfcore.errors import UserError
 from tfcore.explain import explain
-from tfcore.files import write_json
+from tfcore.files import read_json, write_json
+from tfcore.report.gather import gathered_for
+from tfcore.report.needs import score_files
 from tfcore.report.tables import write_tables
 from tfcore.runs import Run
 
@@ -84,3 +86,49 @@ def test_another_file_is_refused(made):
     (folder / "tables/claims.md").write_text("")
     with pytest.raises(UserError, match=r"claims\.md: not one of the tables"):
         explain(folder / "tables/claims.md", settings, metrics)
+
+
+@pytest.mark.parametrize(
+    ("clean", "shown"), [(False, "0123456789 (changed)"), (True, "0123456789 "), (None, "0123456789 ")]
+)
+def test_a_commit_is_called_changed_only_when_it_is_known(made, clean, shown):
+    folder, settings, metrics = made
+    file = Run("mvtec_ad", "screw").checkpoint.with_name("run.json")
+    record = read_json(file)
+    record["git"]["clean"] = clean
+    write_json(file, record)
+    text = explain(folder / "tables/table2.md", settings, metrics)
+    (line,) = [line for line in text.splitlines() if line.startswith("mvtec_ad/screw/full/seed0")]
+    assert shown in line
+    assert ("(changed)" in line) == (clean is False)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{not json", "{}"])
+def test_a_damaged_record_is_told_of_and_no_traceback(made, content):
+    folder, settings, metrics = made
+    Run("mvtec_ad", "screw").checkpoint.with_name("run.json").write_text(content)
+    text = explain(folder / "tables/table2.md", settings, metrics)
+    (line,) = [line for line in text.splitlines() if line.startswith("mvtec_ad/screw/full/seed0")]
+    assert ("unknown" if content == "{}" else "no run.json here, or a damaged one") in line
+
+
+def test_scores_that_the_settings_no_longer_ask_for_are_not_read(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    settings = paper_settings(tmp_path, "train: {keep_epochs: [500]}")
+    rows = write_metrics(tmp_path / "metrics.csv", settings, points=("main", "epoch=500", "epoch=900", "mask=disc"))
+    lines = rows.read_text().splitlines()
+    run = Run("mvtec_ad", "screw")
+    for file, point in (
+        (run.scores, "main"),
+        (run.scores_at(500), "epoch=500"),
+        (run.scores_at(900), "epoch=900"),
+        (run.sweep, "mask=disc"),
+    ):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("\n".join([lines[0], *(line for line in lines if f",screw,full,0,{point}," in line)]) + "\n")
+    assert score_files(settings) == [run.scores, run.sweep, run.scores_at(500)]
+    fewer = paper_settings(tmp_path, "run: {sweep_variants: []}")
+    assert score_files(fewer) == [run.scores]
+    write_tables(gathered_for(fewer, [run.scores]), fewer, tmp_path / "tables", [4, 9])
+    for number in (4, 9):
+        assert "is what the scores in results give" in explain(tmp_path / f"tables/table{number}.md", fewer)

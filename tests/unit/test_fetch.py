@@ -134,7 +134,7 @@ def test_a_local_archive_is_extracted_and_kept(name, tmp_path, monkeypatch):
     path = archive_of(make_mvtec(tmp_path / "source"), tmp_path / name)
     source = settings(local=name, archive=Archive(keep=False))
     assert len(find_category(fetch("set", source), "part", settings()).samples) == 9
-    assert read_json("data/raw/set.json") == {"name": "set", "archive_sha256": sha256_of(path)}
+    assert read_json("data/raw/set.json") == {"name": "set", "local": name, "archive_sha256": sha256_of(path)}
     assert path.exists()
 
 

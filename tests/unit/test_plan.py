@@ -13,7 +13,7 @@ from tfcore.config import digest, load_settings, parse_settings, resolve
 from tfcore.errors import UserError
 from tfcore.plan import image_counts, make_plan, weights_bytes
 from tfcore.report.needs import TARGETS, needed_by, selected_runs
-from tfcore.runs import Run, stage_settings
+from tfcore.runs import Run, foreground_source, stage_settings
 from tfcore.speeds import network_calls, pass_operations
 
 VALUES = {
@@ -38,14 +38,36 @@ def settings(tmp_path, monkeypatch):
     return parse_settings(VALUES, "test")
 
 
-def finish(settings, run, stage, **more):
-    """Leave the files of a finished stage."""
-    file = run.checkpoint if stage == "train" else run.maps
+def finish(settings, run, stage, epoch=None, **more):
+    """Leave the files of a finished stage, made from those of the stage before it."""
+    files = {"train": run.checkpoint, "infer": run.maps_at(epoch), "score": run.scores_at(epoch), "sweep": run.sweep}
+    inputs = {
+        "train": {"manifest_sha256": None, "foreground": foreground_source(settings.datasets["made"], run.category)},
+        "infer": {"manifest_sha256": None, "checkpoint_sha256": "m" if epoch is None else f"m{epoch}"},
+        "score": {"maps_sha256": "maps"},
+        "sweep": {"maps_sha256": "maps"},
+    }
+    outputs = {"train": {"model_sha256": "m", "kept_sha256": {"4": "m4", "8": "m8"}}, "infer": {"maps_sha256": "maps"}}
+    file = files[stage]
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_bytes(b"weights")
+    file.write_bytes(b"content")
     stage_values = stage_settings(settings, stage, run.variant)
-    record = {"settings": stage_values, "settings_digest": digest(stage_values), "inputs": {"manifest_sha256": None}}
-    (file.parent / "run.json").write_text(json.dumps(record | more))
+    record = {"settings": stage_values, "settings_digest": digest(stage_values), "inputs": inputs[stage]}
+    name = "run.json" if stage in ("train", "infer") else f"{file.stem}.json"
+    (file.parent / name).write_text(json.dumps(record | outputs.get(stage, {}) | more))
+
+
+def finish_all(settings, run):
+    """Leave the files of all stages of a run."""
+    for stage in ("train", "infer", "score", "sweep"):
+        finish(settings, run, stage)
+
+
+def one_category(**sections):
+    """Return settings with the category that has counts alone."""
+    return parse_settings(
+        VALUES | {"datasets": {"made": VALUES["datasets"]["made"] | {"categories": ["a"]}}} | sections, "test"
+    )
 
 
 def test_shared_results_are_counted_once(settings):
@@ -64,11 +86,7 @@ def test_kept_epochs_are_inferred_and_scored_as_well(settings):
     assert plan.count("infer") == (0, 6 + 2 * 2)
     assert plan.count("score") == (0, 8 + 2 * 2)
     finish(settings, Run("made", "a"), "train")
-    finish(settings, Run("made", "a"), "infer")
-    kept = Run("made", "a").maps_at(8).parent
-    kept.mkdir()
-    for name in ("maps.safetensors", "run.json"):
-        (kept.parent / name).rename(kept / name)
+    finish(settings, Run("made", "a"), "infer", epoch=8)
     assert make_plan(settings).count("infer") == (1, 10)
     assert [task.epoch for task in make_plan(settings).tasks if task.stage == "infer" and task.done] == [8]
 
@@ -137,10 +155,9 @@ def test_nothing_measured_is_unknown_not_zero(settings):
 
 
 def test_estimate_follows_the_measured_speed(settings):
-    values = dict(VALUES, datasets={"made": VALUES["datasets"]["made"] | {"categories": ["a"]}})
-    settings = parse_settings(values, "test")
+    settings = one_category()
     run = Run("made", "a")
-    finish(settings, run, "train", images_per_second=40.0, device="Some GPU", model_sha256="m")
+    finish(settings, run, "train", images_per_second=40.0, device="Some GPU")
     plan = make_plan(settings)
     assert plan.count("train") == (1, 3)
     # `short` trains 16 images × 5 epochs, `few` 16 × 10, both at 40 images per second.
@@ -150,12 +167,10 @@ def test_estimate_follows_the_measured_speed(settings):
 
 
 def test_inference_costs_one_call_per_timestep(settings):
-    values = dict(VALUES, datasets={"made": VALUES["datasets"]["made"] | {"categories": ["a"]}})
-    settings = parse_settings(values, "test")
+    settings = one_category()
     run = Run("made", "a")
-    finish(settings, run, "train", images_per_second=40.0, device="Some GPU", model_sha256="m")
-    inputs = {"manifest_sha256": None, "checkpoint_sha256": "m"}
-    finish(settings, run, "infer", seconds_per_image=2.0, device="Some GPU", inputs=inputs)
+    finish(settings, run, "train", images_per_second=40.0, device="Some GPU")
+    finish(settings, run, "infer", seconds_per_image=2.0, device="Some GPU")
     plan = make_plan(settings)
     assert plan.count("infer") == (1, 3)
     # 8 test images: `short` has 20 calls like the measured run, `few` has 5.
@@ -164,9 +179,8 @@ def test_inference_costs_one_call_per_timestep(settings):
 
 
 def test_training_that_stands_in_the_middle_counts_by_its_steps(settings):
-    values = dict(VALUES, datasets={"made": VALUES["datasets"]["made"] | {"categories": ["a"]}})
-    settings = parse_settings(values, "test")
-    finish(settings, Run("made", "a"), "train", images_per_second=40.0, device="Some GPU", model_sha256="m")
+    settings = one_category()
+    finish(settings, Run("made", "a"), "train", images_per_second=40.0, device="Some GPU")
     before = make_plan(settings).seconds("train")
     work = Run("made", "a", "few").work
     work.mkdir(parents=True)
@@ -186,7 +200,7 @@ def test_trainings_that_have_begun_give_the_first_estimate(settings):
 
 def test_changed_setting_makes_a_training_to_do(settings):
     run = Run("made", "a")
-    finish(settings, run, "train", images_per_second=40.0, device="Some GPU", model_sha256="m")
+    finish(settings, run, "train", images_per_second=40.0, device="Some GPU")
     assert make_plan(settings).count("train")[0] == 1
     changed = parse_settings(VALUES | {"train": {"epochs": 10, "batch_size": 8, "learning_rate": 1e-3}}, "test")
     assert make_plan(changed).count("train")[0] == 0
@@ -258,3 +272,102 @@ def test_command_prints_counts_and_what_is_unknown(settings, tmp_path):
     assert "trainings" in result.output
     assert "unknown: speed of train" in result.output
     assert "longest chain: fetch" in result.output
+
+
+def counts(settings):
+    plan = make_plan(settings)
+    return [plan.count(stage)[0] for stage in ("train", "infer", "score", "sweep")]
+
+
+def test_what_other_settings_made_is_to_do(settings):
+    settings = one_category()
+    finish_all(settings, Run("made", "a"))
+    assert counts(settings) == [1, 1, 1, 1]
+    assert counts(one_category(score={"lambda": 0.5})) == [1, 1, 0, 0]
+    assert counts(one_category(sweeps={"kernel": [3]})) == [1, 1, 1, 0]
+    assert counts(one_category(infer={"precision": "float32"})) == [1, 0, 0, 0]
+    surface = VALUES["datasets"]["made"] | {"categories": ["a"], "textures": ["a"]}
+    assert counts(one_category(datasets={"made": surface})) == [0, 0, 0, 0]
+
+
+def test_maps_of_earlier_weights_and_scores_of_earlier_maps_are_to_do(settings):
+    settings, run = one_category(train={"epochs": 10, "batch_size": 8, "keep_epochs": [4]}), Run("made", "a")
+    finish_all(settings, run)
+    finish(settings, run, "infer", epoch=4)
+    finish(settings, run, "score", epoch=4)
+    assert counts(settings) == [1, 2, 2, 1]
+    finish(settings, run, "train", model_sha256="trained again")
+    assert counts(settings) == [1, 1, 1, 0]  # those of the epoch
+    finish(settings, run, "train", kept_sha256={"4": "trained again"})
+    assert counts(settings) == [1, 1, 1, 1]
+    finish(settings, run, "infer", maps_sha256="inferred again")
+    finish(settings, run, "train")
+    assert counts(settings) == [1, 2, 1, 0]
+
+
+def test_where_given_foregrounds_lie_decides_nothing(settings):
+    def given(folder):
+        return one_category(
+            datasets={"made": VALUES["datasets"]["made"] | {"categories": ["a"], "foregrounds": folder}}
+        )
+
+    finish_all(given("/mine"), Run("made", "a"))
+    assert counts(given("/mine")) == counts(given("/of/a/colleague")) == [1, 1, 1, 1]
+    assert "/mine" not in Run("made", "a").checkpoint.with_name("run.json").read_text()
+    assert counts(given(None)) == [0, 0, 0, 0]
+
+
+def test_nothing_is_written_and_no_chain_is_left_when_all_is_done(settings):
+    settings = one_category(variants={"full": {}})
+    plan = make_plan(settings)
+    assert set(plan.disk) == {"checkpoints", "maps", "packed images"}
+    assert plan.chain == ["fetch", "check", "pack", "train", "infer", "score", "gather", "report"]
+    finish_all(settings, Run("made", "a"))
+    plan = make_plan(settings)
+    assert (plan.disk, plan.chain) == ({}, [])
+
+
+def test_data_are_written_for_what_is_left_textures_too(settings, tmp_path):
+    textures = {"archive": {"bytes": 1000}, "size": 10, "limit": 7}
+    made = VALUES["datasets"]["made"] | {"categories": ["a"], "archive": {"bytes": 500}}
+    settings = one_category(variants={"full": {}}, textures=textures, datasets={"made": made})
+    disk = make_plan(settings).disk
+    assert disk["packed images"] == 32**2 * (4 * 16 + 5 * 8) + 3 * 7 * 10**2
+    assert disk["textures: archive and its files"] == 2 * 1000
+    assert disk["made: archive and its files"] == 2 * 500
+    (tmp_path / "set.tar").write_bytes(bytes(300))
+    settings = one_category(variants={"full": {}}, datasets={"made": made | {"local": "set.tar"}})
+    assert make_plan(settings).disk["made: archive and its files"] == 300
+    finish(settings, Run("made", "a"), "train")
+    assert not any("textures" in kind for kind in make_plan(settings).disk)  # inference needs none
+    for folder in ("made/a", "textures"):
+        (tmp_path / "data/packed" / folder).mkdir(parents=True)
+        (tmp_path / "data/packed" / folder / "pack.json").touch()
+    assert set(make_plan(settings).disk) == {"maps"}
+
+
+@pytest.mark.parametrize(
+    ("target", "ends"),
+    [
+        ("checkpoints", ["train"]),
+        ("maps", ["infer"]),
+        ("metrics", ["score", "gather"]),
+        ("table3", ["score", "table"]),
+        ("table5", ["train", "table"]),
+        ("ablations", ["gather", "figure"]),
+        ("report", ["gather", "report"]),
+    ],
+)
+def test_the_chain_ends_where_the_target_does(settings, target, ends):
+    assert make_plan(settings, targets=[target]).chain[-len(ends) :] == ends
+
+
+def test_trainings_alone_take_time_too(settings, tmp_path):
+    settings = one_category()
+    finish(settings, Run("made", "a"), "train", images_per_second=40.0, device="Some GPU")
+    (tmp_path / "params.yaml").write_text(settings.model_dump_json(by_alias=True))
+    result = CliRunner().invoke(app, ["plan", "checkpoints", "--gpus", "16"])
+    assert "with 16 at one time: 4.0 s\n" in result.output  # 16 images × 10 epochs at 40 images per second
+    assert "longest chain: fetch → check → pack → train, 4.0 s of training and inference (made/a/few/seed0)" in (
+        result.output
+    )

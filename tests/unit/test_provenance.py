@@ -1,7 +1,7 @@
 from pathlib import Path
 
 from tfcore.files import read_json
-from tfcore.provenance import finish_record, installed_version, source_commit, start_record
+from tfcore.provenance import finish_record, installed_version, read_record, source_commit, start_record
 from tfcore.runs import Run
 
 
@@ -28,3 +28,13 @@ def test_commit_is_that_of_the_checkout() -> None:
 def test_package_that_is_not_installed_has_no_version() -> None:
     assert installed_version("torch")
     assert installed_version("no-such-package") is None
+
+
+def test_record_that_is_missing_or_damaged_is_none(tmp_path: Path) -> None:
+    file = tmp_path / "run.json"
+    assert read_record(file) is None
+    for content in (b"", b"[]", b"{not", b"\xff"):
+        file.write_bytes(content)
+        assert read_record(file) is None
+    file.write_text('{"stage": "train"}')
+    assert read_record(file) == {"stage": "train"}

@@ -5,9 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from tfcore.config import Settings, TrainingSettings, load_settings
+from tfcore.config import RELEASE_OVERRIDES, Settings, TrainingSettings, load_settings
 from tfcore.errors import SettingsError
-from tfcore.runs import Run, manifest_file, packed_folder, shared_variant, stage_settings
+from tfcore.runs import (
+    Run,
+    foreground_source,
+    manifest_file,
+    packed_folder,
+    shared_run,
+    shared_variant,
+    stage_settings,
+)
 
 ROOT = Path(__file__).parents[2]
 STAGES = ("pack", "train", "infer", "score", "sweep")
@@ -154,3 +162,28 @@ def test_ablations_can_be_kept_to_some_categories(tmp_path: Path) -> None:
     assert some.covered_categories("visa", "full") == everything
     assert some.covered_categories("visa", "steps_5") == everything
     assert some.covered_categories("mvtec_ad", "no_mask_loss") == settings.datasets["mvtec_ad"].categories
+
+
+@pytest.mark.parametrize("protocol", ["paper", "release"])
+def test_released_weights_are_never_those_of_a_variant_with_equal_settings(protocol, tmp_path: Path):
+    variants = {"untrained": {"train.epochs": 0}, "release": RELEASE_OVERRIDES}
+    settings = settings_with(tmp_path, f"{{protocol: {protocol}, variants: {json.dumps(variants)}}}")
+    for stage in ("train", "infer"):
+        assert shared_variant(settings, stage, "release") == "release"
+        assert shared_variant(settings, stage, "untrained") == "untrained"
+
+
+def test_the_shared_run_has_the_other_variant_alone(tmp_path: Path):
+    settings = settings_with(tmp_path)
+    assert shared_run(settings, "train", Run("visa", "pcb1", "steps_20", 3)) == Run("visa", "pcb1", "full", 3)
+    assert shared_run(settings, "infer", Run("visa", "pcb1", "steps_5", 3)) == Run("visa", "pcb1", "steps_5", 3)
+
+
+def test_foregrounds_are_told_by_kind_and_not_by_their_folder(tmp_path: Path):
+    settings = settings_with(tmp_path, "datasets: {visa: {foregrounds: /home/me/sam}, mvtec_ad: {foregrounds: /sam}}")
+    kinds = {
+        foreground_source(settings.datasets[name], each) for name, each in (("visa", "pcb1"), ("mvtec_ad", "screw"))
+    }
+    assert kinds == {"given"}
+    assert foreground_source(settings.datasets["mvtec_ad"], "carpet") == "everywhere"
+    assert foreground_source(load_settings(ROOT / "params.yaml").datasets["visa"], "pcb1") == "found"

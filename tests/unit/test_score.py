@@ -11,7 +11,9 @@ from typer.testing import CliRunner
 
 from tfcore.cli import app
 from tfcore.cli import score as _commands  # noqa: F401 (registers the commands)
+from tfcore.config import digest
 from tfcore.errors import UserError
+from tfcore.files import sha256_of
 from tfcore.metrics.aupro import aupro
 from tfcore.metrics.auroc import image_auroc
 from tfcore.metrics.maps import final_maps, image_scores
@@ -49,6 +51,19 @@ def test_rows_hold_exact_values_intervals_and_ids(tmp_path):
     ids = table.iloc[0]
     assert (ids["run_id"], ids["commit"], ids["device"]) == ("demo/bolt/full/seed7", "c0ffee", "made up")
     assert set(table["point"]) == {"main"}
+
+
+def test_what_scores_were_made_from_is_beside_them(tmp_path):
+    made_up_maps(tmp_path / "maps.safetensors", category="bolt", run_seed=7)
+    scored(tmp_path / "maps.safetensors", tmp_path)
+    source = json.loads((tmp_path / "scores.json").read_text())
+    assert source == {
+        "run_id": "demo/bolt/full/seed7",
+        "stage": "score",
+        "settings": SETTINGS,
+        "settings_digest": digest(SETTINGS),
+        "inputs": {"maps_sha256": sha256_of(tmp_path / "maps.safetensors")},
+    }
 
 
 def test_same_numbers_twice(tmp_path):

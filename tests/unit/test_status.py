@@ -77,7 +77,7 @@ def test_job_that_logs_still_counts_as_running_until_it_is_silent(one):
 
 def test_finished_training_is_neither(one):
     run = Run("made", "a")
-    finish(one, run, "train", images_per_second=40.0, device="Some GPU", model_sha256="m")
+    finish(one, run, "train", images_per_second=40.0, device="Some GPU")
     log_of("train_model", run, "error: of an earlier attempt\n")
     status = make_status(make_plan(one))
     assert status.failed == []

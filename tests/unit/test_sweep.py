@@ -5,6 +5,7 @@ import pytest
 from maps_file import made_up_maps
 from test_score import SCORE
 
+from tfcore.files import read_json, sha256_of
 from tfcore.metrics.score import score_run
 from tfcore.metrics.sweep import grid_run, sweep_run
 
@@ -28,6 +29,12 @@ def test_every_point_has_its_rows(swept):
     points = ["lambda=0", "lambda=0.5", "lambda=1", "kernel=1", "kernel=5", "mask=disc", "mask=recon", "mask=last"]
     assert list(swept.index) == [(point, metric) for point in points for metric in ("image_auroc", "aupro")]
     assert (swept["low"] <= swept["high"]).all()
+
+
+def test_what_the_sweep_was_made_from_is_beside_it(swept, maps):
+    source = read_json(maps.parent / "sweep.json")
+    assert source["settings"] == {"score": SCORE, "sweeps": SWEEPS}
+    assert source["inputs"] == {"maps_sha256": sha256_of(maps)}
 
 
 @pytest.mark.parametrize(("point", "change"), [("lambda=0.5", {"lambda": 0.5}), ("kernel=5", {"kernel": 5})])

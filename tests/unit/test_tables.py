@@ -229,10 +229,13 @@ def test_a_table_from_its_own_scores_is_the_one_from_all_metrics(tmp_path, monke
 
 
 def test_the_page_shows_no_setting_that_says_nothing_about_results(tmp_path):
-    settings = paper_settings(tmp_path, "datasets: {visa: {local: /home/me/VisA.tar}}\nrun: {release: /home/me}")
+    settings = paper_settings(
+        tmp_path, "datasets: {visa: {local: /home/me/VisA.tar, foregrounds: /home/me/sam}}\nrun: {release: /home/me}"
+    )
     shown = shown_settings(settings)
     assert "/home/me" not in str(shown) and "hardware" not in shown
     assert shown["score"]["lambda"] == 0.95
+    assert [shown["datasets"][name]["foregrounds"] for name in ("mvtec_ad", "visa")] == [None, "given"]
 
 
 def test_table_1_has_the_papers_methods_the_release_and_the_measured(metrics, settings):

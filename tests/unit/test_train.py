@@ -20,7 +20,7 @@ import tfcore.files
 import tfcore.train
 from tfcore.config import TrainingSettings, digest
 from tfcore.errors import InterruptedTraining, UserError
-from tfcore.files import read_json
+from tfcore.files import read_json, sha256_of
 from tfcore.log import TrainingLog
 from tfcore.runs import Run
 from tfcore.scale import check_scale
@@ -121,6 +121,7 @@ def test_kept_epochs_are_the_weights_of_a_shorter_training(folders):
     long = run_training(folders, "long", train={"epochs": 5, "keep_epochs": [2]})
     short = run_training(folders, "short", train={"epochs": 2})
     kept, expected = load_file(long / "epoch2.safetensors"), load_file(short / "model.safetensors")
+    assert read_json(long / "run.json")["kept_sha256"] == {"2": sha256_of(long / "epoch2.safetensors")}
     assert all(torch.equal(kept[name], expected[name]) for name in expected)
 
 

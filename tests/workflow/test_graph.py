@@ -156,6 +156,7 @@ def test_demo_plan_lists_every_row_of_table_4(tmp_path):
         ("variants: {odd: {model.colour: red}}", "model.colour"),
         ("run: {datasets: [cats]}", "cats"),
         ("diffusion: 3", "diffusion"),
+        ("variants: {release: {train.epochs: 3}}", "variants.release"),
     ],
 )
 def test_bad_settings_give_one_line_and_nothing_starts(tmp_path, text, named):
@@ -202,7 +203,8 @@ def test_released_checkpoints_are_planned_where_their_files_are(tmp_path, protoc
     (tmp_path / "files").mkdir()
     (tmp_path / "files/capsules_model.pkl").touch()
     chosen = f"run={{release: {tmp_path / 'files'}}}"
-    settings = ("--config", chosen, f"protocol={protocol}")
+    equal = "variants={untrained: {train.epochs: 0}}"  # with the release's settings it is what the authors' files are
+    settings = ("--config", chosen, f"protocol={protocol}", equal)
     done = snakemake("--dry-run", "--directory", tmp_path, *settings, "--", "release_tables")
     counts = job_counts(done.stdout + done.stderr)
     assert counts["convert_release"] == counts["infer_maps"] == counts["score_maps"] == 1

@@ -3,6 +3,8 @@
 import re
 import shutil
 
+from PIL import Image
+
 TABLES = {f"make_table {number}" for number in range(1, 10)}
 AFTER_METRICS = TABLES | {"gather_metrics", "check_claims", "plot_lambda_sweep", "plot_kernel_sweep", "report"}
 RUNS = {("demo_mvtec", "nut"), ("demo_visa", "pills")}
@@ -117,6 +119,8 @@ def test_variant_that_comes_to_share_older_maps_is_scored_again(repository):
     def change(values):
         values["variants"]["steps_20"] = values["variants"]["no_mask_loss"]
 
+    for dataset, category in RUNS:  # newer than all maps, so that no time gives the change away
+        (repository.folder / f"results/metrics/{dataset}/{category}/steps_20/seed0/scores.csv").touch()
     repository.edit(change)
     assert repository.plan() == everywhere("score_maps", "steps_20") | AFTER_METRICS
 
@@ -209,6 +213,9 @@ def test_interrupted_between_training_and_inference_leaves_no_stale_number(repos
     model = "results/checkpoints/demo_mvtec/nut/full/seed0/model.safetensors"
     repository.make(model)
     assert repository.plan() == FROM_TRAINING - {"train_model demo_mvtec/nut/full/0"}
+    shutil.rmtree(repository.folder / "data/packed/demo_mvtec/nut")  # trained elsewhere: its maps need the images
+    maps = "results/maps/demo_mvtec/nut/full/seed0/maps.safetensors"
+    assert repository.plan(maps) == {"pack_category demo_mvtec/nut", "infer_maps demo_mvtec/nut/full/0"}
 
 
 def test_corrupted_checkpoint_is_refused(repository):
@@ -235,3 +242,54 @@ def test_category_that_becomes_a_surface_is_packed_and_trained_again(repository)
     planned = repository.plan()
     assert planned >= {"pack_category demo_mvtec/nut"} | jobs("train_model", "demo_mvtec", "nut", *TRAINED)
     assert not any("pills" in job for job in planned)
+
+
+def to_do(repository):
+    """Return what `python -m tfcore plan` counts as still to do."""
+    text = repository.run("python", "-m", "tfcore", "plan").stdout
+    return [int(count) for count in re.findall(r"^(?:trainings|inferences|scorings|sweeps) +\d+ +(\d+)", text, re.M)]
+
+
+def test_plan_counts_what_snakemake_would_make(repository):
+    assert to_do(repository) == [0, 0, 0, 0]
+    assert "disk: 0 GB to write (nothing)" in repository.run("python", "-m", "tfcore", "plan").stdout
+    repository.edit(set_value("score", "lambda", 0.5))
+    assert to_do(repository) == [0, 0, 8, 2]  # as in test_changed_lambda_reruns_scoring_alone
+    assert "left out, as made with other settings: 10 score files" in repository.make("tables_so_far").stdout
+    repository.edit(set_value("score", "lambda", 0.95))
+    assert "left out" not in repository.make("tables_so_far").stdout
+    repository.edit(lambda values: values["datasets"]["demo_mvtec"].update(textures=["nut"]))
+    assert to_do(repository) == [2, 3, 4, 1]  # one of two categories
+
+
+def test_data_of_another_place_are_checked_when_that_is_asked_for(repository):
+    check = ("--forcerun", "check_category", "--", "data")
+    other = repository.folder / "other"
+    shutil.copytree(repository.folder / "data/demo/demo_mvtec", other)
+    repository.edit(lambda values: values["datasets"]["demo_mvtec"].update(local="other"))
+    assert repository.plan() == set()
+    assert "fetch_dataset demo_mvtec" in repository.plan(*check)
+    repository.make(*check)
+    assert (repository.folder / "data/raw/demo_mvtec").resolve() == other
+    assert repository.plan() == set()  # the same images
+    picture = next((other / "nut/train/good").glob("*.png"))
+    Image.open(picture).rotate(90).save(picture)
+    repository.make(*check)
+    planned = repository.plan()
+    assert planned >= jobs("train_model", "demo_mvtec", "nut", *TRAINED)
+    assert not any("pills" in job for job in planned)
+
+
+def test_check_that_is_asked_for_fetches_data_that_are_not_here(repository):
+    shutil.rmtree(repository.folder / "data/raw")
+    assert repository.plan("check_data") == set()
+    planned = repository.plan("--forcerun", "check_category", "--", "check_data")
+    assert planned >= {"fetch_dataset demo_mvtec", "fetch_dataset demo_visa"}
+
+
+def test_where_given_foregrounds_lie_reruns_nothing(repository):
+    def give(folder):
+        repository.edit(lambda values: values["datasets"]["demo_mvtec"].update(foregrounds=folder))
+        return repository.plan()
+
+    assert give("/mine") == give("/of/a/colleague") != set()  # found before, given now: trained again

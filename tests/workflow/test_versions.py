@@ -97,3 +97,18 @@ def test_two_clones_exchange_their_parts(pulled, tmp_path):
     left.git("fetch", "-q", str(clones["right"].folder), "right:right")
     left.make_target("merge", "REV=right")
     assert left.plan() == set()
+
+
+def test_run_that_is_here_in_part_is_not_completed_with_anothers(clone):
+    here, gone = "demo_visa/pills/no_mask_loss/seed0", "demo_mvtec/nut"
+    for kind in ("maps", "metrics"):
+        shutil.rmtree(clone.folder / "results" / kind / here)
+    for kind in ("checkpoints", "maps", "metrics"):
+        shutil.rmtree(clone.folder / "results" / kind / gone)
+    (clone.folder / f"results/maps/{gone}/full/seed0/epoch1").mkdir(parents=True)  # left by a job that failed
+    clone.make_target("merge", "REV=HEAD")
+    results = clone.folder / "results"
+    assert (results / "checkpoints" / here).exists()
+    assert not (results / "maps" / here).exists() and not (results / "metrics" / here).exists()
+    planned = {job for job in clone.plan() if job.startswith(("train", "infer", "score", "sweep"))}
+    assert planned == {f"{rule} demo_visa/pills/no_mask_loss/0" for rule in ("infer_maps", "score_maps")}

@@ -6,10 +6,10 @@ from typing import Annotated
 import typer
 
 from tfcore.cli import app
-from tfcore.cli.options import DEFAULT_PARAMS, Category, Dataset, Params
-from tfcore.config import DatasetSettings, Settings, load_settings
+from tfcore.cli.options import DEFAULT_PARAMS, Category, Dataset, Params, check_category
+from tfcore.config import load_settings
 from tfcore.errors import UserError
-from tfcore.runs import manifest_file, packed_folder, stage_settings
+from tfcore.runs import TEXTURES_FOLDER, manifest_file, packed_folder, stage_settings
 
 RAW = Path("data/raw")
 
@@ -42,7 +42,7 @@ def fetch_command(
     if dataset is None:
         fetch("textures", settings.textures, RAW)
     else:
-        fetch(dataset, _known(settings, dataset), RAW)
+        fetch(dataset, settings.dataset(dataset), RAW)
 
 
 @app.command("check-data")
@@ -59,8 +59,11 @@ def check_data_command(
         raise UserError("check-data: --category needs the dataset before it")
     complete = True
     for name in settings.run.datasets if dataset is None else [dataset]:
-        selected = _known(settings, name)
-        categories = selected.categories if category is None else [_known_category(selected, name, category)]
+        selected = settings.dataset(name)
+        categories = selected.categories
+        if category is not None:
+            check_category(settings, name, category)
+            categories = [category]
         files = {each: manifest_file(name, each) for each in categories}
         reports = check_data(name, RAW / name, selected, files)
         print(table(name, reports))
@@ -75,11 +78,10 @@ def pack_command(dataset: Dataset, category: Category, params: Params = DEFAULT_
     from tfcore.data.pack import pack
 
     settings = load_settings(*params)
-    selected = _known(settings, dataset)
-    _known_category(selected, dataset, category)
+    check_category(settings, dataset, category)
     stage = stage_settings(settings, "pack")
     manifest, out = manifest_file(dataset, category), packed_folder(dataset, category)
-    pack(dataset, category, RAW / dataset, selected, stage, manifest, out)
+    pack(dataset, category, RAW / dataset, settings.datasets[dataset], stage, manifest, out)
 
 
 @app.command("pack-textures")
@@ -87,16 +89,4 @@ def pack_textures_command(params: Params = DEFAULT_PARAMS) -> None:
     """Decode and resize the textures once."""
     from tfcore.data.pack import pack_textures
 
-    pack_textures(RAW / "textures", load_settings(*params).textures, Path("data/packed/textures"))
-
-
-def _known(settings: Settings, dataset: str) -> DatasetSettings:
-    if dataset not in settings.datasets:
-        raise UserError(f"datasets: no such dataset '{dataset}' (known: {', '.join(settings.datasets)})")
-    return settings.datasets[dataset]
-
-
-def _known_category(selected: DatasetSettings, dataset: str, category: str) -> str:
-    if category not in selected.categories:
-        raise UserError(f"datasets.{dataset}: no such category '{category}' (known: {', '.join(selected.categories)})")
-    return category
+    pack_textures(RAW / "textures", load_settings(*params).textures, TEXTURES_FOLDER)

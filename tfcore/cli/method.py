@@ -1,21 +1,20 @@
 """Commands of the method: training, inference and what is seen of a trained model."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from tfcore.cli import app
-from tfcore.cli.options import DEFAULT_PARAMS, Category, Dataset, Params, Seed, Variant, check_names
+from tfcore.cli.options import DEFAULT_PARAMS, Category, Dataset, Params, Seed, Variant, load_run
 from tfcore.config import HardwareSettings, ScoreSettings, load_settings
 from tfcore.errors import UserError
-from tfcore.runs import Run, packed_folder, shared_variant, stage_settings
+from tfcore.runs import TEXTURES_FOLDER, packed_folder, shared_run, stage_settings
 
-TEXTURES = Path("data/packed/textures")
 SCORE = ScoreSettings()
 
 Checkpoint = Annotated[Path, typer.Option(help="Checkpoint, model.safetensors.")]
-Device = Annotated[str, typer.Option(help="auto, cuda or cpu.")]
+Device = Annotated[Literal["auto", "cuda", "cpu"], typer.Option(help="Where to compute.")]
 
 
 @app.command("train")
@@ -25,11 +24,10 @@ def train_command(
     """Train one run; an interrupted training continues with the same command."""
     from tfcore.train import train
 
-    settings = load_settings(*params)
-    check_names(settings, dataset, category, variant)
-    run = Run(dataset, category, shared_variant(settings, "train", variant), seed)
-    stage = stage_settings(settings, "train", variant)
-    train(run, stage, packed_folder(dataset, category), TEXTURES, run.checkpoint.parent, run.work, settings.hardware)
+    settings, named = load_run(params, dataset, category, variant, seed)
+    run, stage = shared_run(settings, "train", named), stage_settings(settings, "train", variant)
+    packed, out = packed_folder(dataset, category), run.checkpoint.parent
+    train(run, stage, packed, TEXTURES_FOLDER, out, run.work, settings.hardware)
 
 
 @app.command("infer")
@@ -45,10 +43,8 @@ def infer_command(
     from tfcore.infer import infer
     from tfcore.train import epoch_file
 
-    settings = load_settings(*params)
-    check_names(settings, dataset, category, variant)
-    trained = Run(dataset, category, shared_variant(settings, "train", variant), seed)
-    run = Run(dataset, category, shared_variant(settings, "infer", variant), seed)
+    settings, named = load_run(params, dataset, category, variant, seed)
+    trained, run = shared_run(settings, "train", named), shared_run(settings, "infer", named)
     checkpoint = trained.checkpoint if epoch is None else epoch_file(trained.checkpoint.parent, epoch)
     out = run.maps_at(epoch).parent
     stage = stage_settings(settings, "infer", variant)
@@ -103,11 +99,9 @@ def time_inference_command(
     time_inference(checkpoint, tables.inference_steps, tables.inference_batches, settings.hardware, out)
 
 
-def hardware(device: str) -> HardwareSettings:
+def hardware(device: Literal["auto", "cuda", "cpu"]) -> HardwareSettings:
     """Return the default hardware settings on a device."""
-    if device not in ("auto", "cuda", "cpu"):
-        raise UserError(f"--device: '{device}' is none of auto, cuda, cpu")
-    return HardwareSettings.model_validate({"device": device})
+    return HardwareSettings(device=device)
 
 
 @app.command("convert-release")
@@ -127,7 +121,7 @@ def convert_release_command(
 
 @app.command("gallery")
 def gallery_command(
-    kind: Annotated[str, typer.Argument(help="anomalies or foregrounds.")],
+    kind: Annotated[Literal["anomalies", "foregrounds"], typer.Argument(help="What to draw.")],
     dataset: Dataset,
     category: Category,
     variant: Variant = "full",
@@ -138,13 +132,10 @@ def gallery_command(
     """Draw the synthetic anomalies that a category is trained on, or the foregrounds found in its images."""
     from tfcore.report.galleries import anomaly_gallery, foreground_gallery
 
-    settings = load_settings(*params)
-    check_names(settings, dataset, category, variant)
-    if kind not in ("anomalies", "foregrounds"):
-        raise UserError(f"gallery: '{kind}' is none of anomalies, foregrounds")
+    settings, _ = load_run(params, dataset, category, variant)
     out = out or Path(f"results/figures/{kind}/{dataset}_{category}.png")
     packed = packed_folder(dataset, category)
     if kind == "foregrounds":
         foreground_gallery(packed, out)
     else:
-        anomaly_gallery(packed, TEXTURES, stage_settings(settings, "train", variant), out, seed)
+        anomaly_gallery(packed, TEXTURES_FOLDER, stage_settings(settings, "train", variant), out, seed)

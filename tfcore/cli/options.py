@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
-from tfcore.config import Settings
+from tfcore.config import Settings, load_settings
 from tfcore.errors import UserError
+from tfcore.runs import Run
 
 Params = Annotated[
     list[Path], typer.Option("--params", help="Settings file; repeat for overlays, later ones win.", show_default=True)
@@ -19,12 +20,17 @@ Seed = Annotated[int, typer.Option(min=0, help="Seed of the run.")]
 DEFAULT_PARAMS = [Path("params.yaml")]
 
 
-def check_names(settings: Settings, dataset: str, category: str, variant: str) -> None:
-    """Refuse a dataset, category or variant that the settings do not know."""
-    if dataset not in settings.datasets:
-        raise UserError(f"--dataset: no such dataset '{dataset}' (known: {', '.join(settings.datasets)})")
-    known = settings.datasets[dataset].categories
-    if category not in known:
-        raise UserError(f"--category: no such category '{category}' in {dataset} (known: {', '.join(known)})")
+def load_run(params: list[Path], dataset: str, category: str, variant: str, seed: int = 0) -> tuple[Settings, Run]:
+    """Read the settings and return the run that is named; `UserError` for a name that they do not know."""
+    settings = load_settings(*params)
+    check_category(settings, dataset, category)
     if variant not in settings.variants:
-        raise UserError(f"--variant: no such variant '{variant}' (known: {', '.join(settings.variants)})")
+        raise UserError(f"no such variant '{variant}' (known: {', '.join(settings.variants)})")
+    return settings, Run(dataset, category, variant, seed)
+
+
+def check_category(settings: Settings, dataset: str, category: str) -> None:
+    """Refuse a dataset or category that the settings do not know."""
+    known = settings.dataset(dataset).categories
+    if category not in known:
+        raise UserError(f"no such category '{category}' in {dataset} (known: {', '.join(known)})")

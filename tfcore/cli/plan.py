@@ -30,7 +30,7 @@ def plan_command(
 ) -> None:
     """Tell what is to do for some targets, or for everything: jobs, hours, disk, longest chain."""
     from tfcore.config import load_settings
-    from tfcore.plan import CHAIN, make_plan
+    from tfcore.plan import make_plan
     from tfcore.report.origin import duration
 
     plan = make_plan(load_settings(*params), benchmark, targets)
@@ -38,7 +38,8 @@ def plan_command(
     _print_time(plan, gpus)
     run, seconds = plan.longest()
     longest = f", {duration(seconds)} of training and inference ({run.id})" if run and seconds is not None else ""
-    print(f"longest chain: {' → '.join(CHAIN)}{longest}")
+    if plan.chain:
+        print(f"longest chain: {' → '.join(plan.chain)}{longest}")
     _print_disk(plan, gpus)
 
 

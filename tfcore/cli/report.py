@@ -36,8 +36,7 @@ def tables(
 
     settings = load_settings(*params)
     for name in dataset or []:
-        if name not in settings.datasets:
-            raise UserError(f"tables: no such dataset '{name}' (known: {', '.join(settings.datasets)})")
+        settings.dataset(name)  # refused before anything is read
     rows = metrics if files_from is None else gathered_for(settings, read_list(files_from))
     for file in write_tables(rows, settings, out, number, timing, dataset):
         if show and file.suffix == ".md" and not file.stem.endswith("_intervals"):

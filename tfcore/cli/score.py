@@ -6,10 +6,10 @@ from typing import Annotated
 import typer
 
 from tfcore.cli import app
-from tfcore.cli.options import DEFAULT_PARAMS, Category, Dataset, Params, Seed, Variant, check_names
+from tfcore.cli.options import DEFAULT_PARAMS, Category, Dataset, Params, Seed, Variant, load_run
 from tfcore.config import load_settings
 from tfcore.errors import UserError
-from tfcore.runs import Run, shared_variant, stage_settings
+from tfcore.runs import shared_run, stage_settings
 
 Maps = Annotated[Path | None, typer.Option(help="Maps file; default: where inference put the run's.")]
 Out = Annotated[Path | None, typer.Option(help="CSV to write; default: the run's place in results/metrics.")]
@@ -29,10 +29,8 @@ def score_run_command(
     """Score the maps of a run: image and pixel metrics with intervals, one row each."""
     from tfcore.metrics.score import score_run
 
-    settings = load_settings(*params)
-    check_names(settings, dataset, category, variant)
-    run = Run(dataset, category, variant, seed)
-    inferred = Run(dataset, category, shared_variant(settings, "infer", variant), seed)
+    settings, run = load_run(params, dataset, category, variant, seed)
+    inferred = shared_run(settings, "infer", run)
     stage = stage_settings(settings, "score", variant)
     point = "main" if epoch is None else f"epoch={epoch}"
     score_run(maps or inferred.maps_at(epoch), stage, out or run.scores_at(epoch), run, point)
@@ -51,10 +49,8 @@ def sweep_run_command(
     """Score a run's maps at every sweep point (λ, kernel, one mask alone); nothing is inferred again."""
     from tfcore.metrics.sweep import sweep_run
 
-    settings = load_settings(*params)
-    check_names(settings, dataset, category, variant)
-    run = Run(dataset, category, variant, seed)
-    inferred = Run(dataset, category, shared_variant(settings, "infer", variant), seed)
+    settings, run = load_run(params, dataset, category, variant, seed)
+    inferred = shared_run(settings, "infer", run)
     sweep_run(maps or inferred.maps, stage_settings(settings, "sweep", variant), out or run.sweep, run)
 
 
@@ -80,14 +76,13 @@ def gather_command(
     params: Params = DEFAULT_PARAMS,
 ) -> None:
     """Gather all scores into one table with averages; a dataset that lacks a category gets no average."""
-    from tfcore.report.gather import gather, read_list
+    from tfcore.report.gather import gathered_for, read_list, write_gathered
 
     settings = load_settings(*params)
     listed = [*(files or []), *(read_list(files_from) if files_from else [])]
     if not listed and files_from is None:
         raise UserError("no score file was given: score a run first (tfcore score-run)")
-    categories = {name: settings.datasets[name].categories for name in settings.run.datasets}
-    gather(listed, out, out_json, categories, settings.score.confidence, settings.score.resamples)
+    write_gathered(gathered_for(settings, listed), out, out_json)
 
 
 @app.command("score")

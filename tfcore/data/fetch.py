@@ -34,7 +34,7 @@ def fetch(name: str, source: DatasetSettings | TextureSettings, folder: Path | s
     if local is not None and local.is_dir():
         if not _is_in_place(local, target):
             _link(local, target)
-        write_json(marker, {"name": name, "local": str(source.local), "content": content_of(local)})
+        write_json(marker, {"name": name, "local": source.local, "content": content_of(local)})
         return target
     archive = local or download(name, source.archive, target.parent / "archives" / name)
     sha256 = sha256_of(archive)
@@ -48,7 +48,7 @@ def fetch(name: str, source: DatasetSettings | TextureSettings, folder: Path | s
         (temporary / MARK).touch()
         if target.is_symlink():
             target.unlink()  # an earlier local folder: only the link goes
-    write_json(marker, {"name": name, "archive_sha256": sha256})
+    write_json(marker, {"name": name, "local": source.local, "archive_sha256": sha256})
     if local is None and not source.archive.keep:
         archive.unlink()
     return target

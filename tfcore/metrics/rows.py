@@ -1,12 +1,14 @@
 """Rows of scores: one metric of one run at one point each, with the ids of the run."""
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from tfcore.config import digest
 from tfcore.errors import UserError
-from tfcore.files import replacing
+from tfcore.files import replacing, sha256_of, write_json
 from tfcore.metrics.maps import MapsFile
 from tfcore.provenance import source_commit
 from tfcore.runs import METHOD, Run
@@ -70,3 +72,20 @@ def write_rows(path: Path | str, points: Iterable[tuple[str, Metric]], ids: dict
             writer.writerow(
                 ids | {"point": point, "metric": metric.name} | {k: "" if v is None else v for k, v in numbers.items()}
             )
+
+
+def write_source(
+    path: Path | str, maps: MapsFile, stage: str, settings: Mapping[str, Any], ids: Mapping[str, str]
+) -> None:
+    """Write what the scores in ``path`` were made from beside them, ``scores.json``: settings, and sha256 of the maps.
+
+    It has the keys of a ``run.json`` (`tfcore.provenance`), of which `tfcore.current` compares these.
+    """
+    made_from = {
+        "run_id": ids["run_id"],
+        "stage": stage,
+        "settings": settings,
+        "settings_digest": digest(settings),
+        "inputs": {"maps_sha256": sha256_of(maps.path)},
+    }
+    write_json(Path(path).with_suffix(".json"), made_from)

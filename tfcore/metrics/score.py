@@ -13,7 +13,7 @@ from tfcore.metrics.auroc import checked_labels, checked_scores, image_values, w
 from tfcore.metrics.intervals import interval, pixel_grid, resample_aupro, resample_roc_and_ap, resampled_counts
 from tfcore.metrics.maps import MapsFile, final_maps, image_scores, read_maps
 from tfcore.metrics.pixels import Array, checked, collect
-from tfcore.metrics.rows import Metric, identity, write_rows
+from tfcore.metrics.rows import Metric, identity, write_rows, write_source
 from tfcore.runs import Run
 
 
@@ -98,7 +98,7 @@ def score_run(
     run: Run | None = None,
     point: str = "main",
 ) -> None:
-    """Score the maps of a run and write one row per metric.
+    """Score the maps of a run and write one row per metric, and beside them what they were made from.
 
     ``settings`` are `stage_settings(..., "score")`. ``run`` names the rows where maps are shared between variants that
     differ in scoring alone; by default the maps' own header does. ``point`` may be ``epoch=500`` for kept epochs.
@@ -107,7 +107,9 @@ def score_run(
     source = read_maps(maps_file, score["mask_rule"])
     final = final_maps(source.disc, source.recon, score["lambda"], score["kernel"])
     metrics = score_named(source, final, score)
-    write_rows(out_csv, [(point, metric) for metric in metrics], identity(source, run))
+    ids = identity(source, run)
+    write_rows(out_csv, [(point, metric) for metric in metrics], ids)
+    write_source(out_csv, source, "score", settings, ids)
 
 
 def score_named(source: MapsFile, final: Array, score: Mapping[str, Any], aupro_only: bool = False) -> list[Metric]:

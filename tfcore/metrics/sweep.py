@@ -9,7 +9,7 @@ from tfcore.files import replacing
 from tfcore.metrics.auroc import image_auroc
 from tfcore.metrics.maps import MapsFile, final_maps, image_score_grid, mean_filter, read_maps
 from tfcore.metrics.pixels import Array
-from tfcore.metrics.rows import identity, write_rows
+from tfcore.metrics.rows import identity, write_rows, write_source
 from tfcore.metrics.score import score_named
 from tfcore.runs import Run
 
@@ -30,7 +30,9 @@ def sweep_run(maps_file: Path | str, settings: Mapping[str, Any], out_csv: Path 
         for metric in score_named(source, final, score, aupro_only=True)
         if metric.name in SWEPT
     ]
-    write_rows(out_csv, rows, identity(source, run))
+    ids = identity(source, run)
+    write_rows(out_csv, rows, ids)
+    write_source(out_csv, source, "sweep", settings, ids)
 
 
 def _points(source: MapsFile, score: Mapping[str, Any], sweeps: Mapping[str, Any]) -> Iterator[tuple[str, Array]]:

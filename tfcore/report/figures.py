@@ -7,12 +7,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tfcore.config import DatasetSettings, Settings
-from tfcore.errors import UserError
+from tfcore.config import Settings
 from tfcore.files import replacing
 from tfcore.report.measured import Measured, Source, read_metrics
 from tfcore.report.style import COLOURS, line_look, save, use_style
-from tfcore.runs import Run, shared_variant
+from tfcore.runs import Run, shared_run
 
 METRICS = (("image_auroc", "Image AUROC (%)"), ("aupro", "AUPRO (%)"))
 SWEEPS = {"lambda": "λ, weight of $M_{disc}$", "kernel": "side of the mean filter (pixels)"}
@@ -81,7 +80,7 @@ def _sweep_axes(axes: Axes, data: pd.DataFrame, kind: str) -> None:
 
 def loss_figure(dataset: str, settings: Settings, out: Path) -> None:
     """Draw the losses of the baseline's training by epoch, a panel per category, as ``out``.{png,svg,csv}."""
-    entry = dataset_settings(settings, dataset)
+    entry = settings.dataset(dataset)
     frames = []
     for category in entry.categories:
         log = _log_file(dataset, category, settings)
@@ -122,12 +121,5 @@ def _loss_axes(axes: Axes, category: str, log: pd.DataFrame | None) -> None:
 
 
 def _log_file(dataset: str, category: str, settings: Settings) -> Path:
-    variant = shared_variant(settings, "train", settings.tables.baseline)
-    return Run(dataset, category, variant, settings.run.seeds[0]).checkpoint.with_name("log.csv")
-
-
-def dataset_settings(settings: Settings, name: str) -> DatasetSettings:
-    """Return a dataset's settings; `UserError` if there is no such dataset."""
-    if name not in settings.datasets:
-        raise UserError(f"--dataset: no such dataset '{name}' (known: {', '.join(settings.datasets)})")
-    return settings.datasets[name]
+    run = Run(dataset, category, settings.tables.baseline, settings.run.seeds[0])
+    return shared_run(settings, "train", run).checkpoint.with_name("log.csv")

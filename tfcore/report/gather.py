@@ -29,10 +29,15 @@ def gather(
 ) -> pd.DataFrame:
     """Write every row of the score and sweep files, with averages (`gathered`), as one CSV, and a summary as JSON."""
     table = gathered(files, categories, confidence, resamples)
+    write_gathered(table, out_csv, out_json)
+    return table
+
+
+def write_gathered(table: pd.DataFrame, out_csv: Path | str, out_json: Path | str) -> None:
+    """Write gathered rows as CSV and their summary as JSON."""
     with replacing(out_csv) as temporary:
         table.to_csv(temporary, index=False)
     write_json(out_json, summary(table))
-    return table
 
 
 def gathered(

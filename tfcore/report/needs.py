@@ -6,7 +6,7 @@ from typing import Any
 
 from tfcore.config import Settings
 from tfcore.errors import UserError
-from tfcore.runs import Run, shared_variant
+from tfcore.runs import Run, shared_run, stage_settings
 
 LAYOUTS = {"VisA": "visa", "MVTec AD": "mvtec"}  # of the paper's datasets
 PLACES = {1: "VisA", 2: "MVTec AD", 6: "VisA", 7: "MVTec AD", 8: "VisA", 9: "MVTec AD"}  # tables of one dataset
@@ -102,25 +102,27 @@ def _add(needed: Needed, settings: Settings, target: str) -> None:
 
 def _timed_run(settings: Settings) -> Run:
     dataset = settings.run.datasets[0]
-    variant = shared_variant(settings, "train", settings.tables.baseline)
-    return Run(dataset, settings.datasets[dataset].categories[0], variant, settings.run.seeds[0])
+    run = Run(dataset, settings.datasets[dataset].categories[0], settings.tables.baseline, settings.run.seeds[0])
+    return shared_run(settings, "train", run)
 
 
 def score_files(settings: Settings) -> list[Path]:
-    """Return the score files of all selected runs that are there, sweeps and kept epochs included."""
-    runs = selected_runs(settings, settings.selected_variants)
-    files = [
-        file for run in runs for file in (run.scores, run.sweep, *sorted(run.scores.parent.glob("epoch*/scores.csv")))
-    ]
+    """Return those score files that the settings ask for and that are there, sweeps and kept epochs included."""
+    needed = needed_by(settings, ["metrics"])
+    kept = stage_settings(settings, "train", settings.tables.baseline)["train"]["keep_epochs"]
+    files = [run.scores for run in needed.scored] + [run.sweep for run in needed.swept]
+    files += [run.scores_at(epoch) for epoch in kept for run in needed.kept]
     return [file for file in files if file.exists()]
 
 
 def shown_settings(settings: Settings) -> dict[str, Any]:
     """Return the settings that the page shows: all but those that say nothing about a result.
 
-    Left out are the hardware, and where somebody's data lie.
+    Left out are the hardware, and where somebody's data and foregrounds lie.
     """
     values = settings.model_dump(mode="json", by_alias=True, exclude={"hardware": True, "run": {"release"}})
     for section in (values["textures"], *values["datasets"].values()):
         del section["local"]
+    for section in values["datasets"].values():
+        section["foregrounds"] = section["foregrounds"] and "given"
     return values

@@ -1,11 +1,11 @@
 """Where the results of a folder come from and what they cost: a summary of every run's ``run.json``."""
 
-import json
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
-from typing import Any
+
+from tfcore.provenance import read_record
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Origin:
 
 def summarise(results: Path) -> Origin:
     """Read every ``run.json`` under the results; those that cannot be read are left out."""
-    records = [record for file in sorted(results.glob("*/*/*/*/*/run.json")) if (record := _read(file))]
+    records = [record for file in sorted(results.glob("*/*/*/*/*/run.json")) if (record := read_record(file))]
     origin = Origin(records=len(records))
     seconds: dict[tuple[str, str], list[float]] = defaultdict(list)
     versions: dict[str, set[str]] = defaultdict(set)
@@ -64,11 +64,3 @@ def duration(seconds: float) -> str:
     if seconds < 100:
         return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
-
-
-def _read(file: Path) -> dict[str, Any] | None:
-    try:
-        record = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return record if isinstance(record, dict) else None

@@ -9,7 +9,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from tfcore.config import Settings, digest
-from tfcore.cost import BENCHMARKS, Cost, cost_rows, read_jobs, table_costs, total
+from tfcore.cost import Cost, cost_rows, read_jobs, table_costs, total
 from tfcore.files import write_text
 from tfcore.published.numbers import paper, paper_names, release
 from tfcore.report.ablations import ablation_rows, change, published_change, source_of
@@ -26,7 +26,7 @@ from tfcore.report.page_tables import PageTable, page_table
 from tfcore.report.samples import maps_file
 from tfcore.report.table import Cell, cell_text
 from tfcore.report.tables import NUMBERS, make_table
-from tfcore.runs import Run, shared_variant
+from tfcore.runs import Run, shared_run
 
 TEMPLATES = Path(__file__).parent / "templates"
 LIMIT = 12_000_000  # bytes of pictures: the page stays under 15 MB
@@ -230,11 +230,10 @@ def _fits(root: Path, settings: Settings, runs: list[Run], number: int, size: in
 def _training_curves(root: Path, settings: Settings) -> list[dict[str, Any]]:
     """Return the total loss of the baseline's training, per category."""
     curves = []
-    variant = shared_variant(settings, "train", settings.tables.baseline)
     for dataset in settings.run.datasets:
         for category in settings.datasets[dataset].categories:
-            run = Run(dataset, category, variant, settings.run.seeds[0])
-            values = _loss(root / run.checkpoint.with_name("log.csv"))
+            run = Run(dataset, category, settings.tables.baseline, settings.run.seeds[0])
+            values = _loss(root / shared_run(settings, "train", run).checkpoint.with_name("log.csv"))
             if not values:
                 continue
             label = f"Total loss of {category} over training, from {values[0]:.3g} to {values[-1]:.3g}, logarithmic"
@@ -262,7 +261,7 @@ def _loss(log: Path) -> list[float]:
 
 def _costs(root: Path, settings: Settings) -> list[tuple[str, list[Cost]]]:
     """Return what the workflow's jobs cost, by rule and by table; nothing where no job has left its record."""
-    jobs = read_jobs(root / BENCHMARKS)
+    jobs = read_jobs(root)
     if not jobs:
         return []
     rules = dict.fromkeys(row.rule for row in cost_rows(jobs))

@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 
 from tfcore.config import Settings
 from tfcore.errors import UserError
-from tfcore.report.figures import dataset_settings, write_data
+from tfcore.report.figures import write_data
 from tfcore.report.samples import Samples, Tile, read_samples
 from tfcore.report.style import MAP_COLOURS, same_scale, save, use_style
 from tfcore.runs import Run
@@ -94,7 +94,7 @@ def example_figure(dataset: str, settings: Settings, out: Path, count: int = 3) 
 def _tiles(dataset: str, settings: Settings, choose: Callable[[Samples], list[Tile]]) -> list[Tile]:
     """Return the chosen images of every category that has maps, one category in memory at a time."""
     tiles: list[Tile] = []
-    for category in dataset_settings(settings, dataset).categories:
+    for category in settings.dataset(dataset).categories:
         samples = read_samples(Run(dataset, category, settings.tables.baseline, settings.run.seeds[0]), settings)
         tiles += [] if samples is None else choose(samples)
     return tiles

@@ -1,6 +1,6 @@
 """Test images of a run with their maps, scores and ground truth, and the rules by which figures choose among them."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from tfcore.config import Settings
 from tfcore.data.packed import Packed
 from tfcore.errors import UserError
 from tfcore.metrics.maps import final_maps, image_scores, read_maps
-from tfcore.runs import Run, packed_folder, shared_variant, stage_settings
+from tfcore.runs import Run, packed_folder, shared_run, stage_settings
 
 Pixels = NDArray[np.uint8]
 
@@ -88,7 +88,7 @@ class Samples:
 
 def maps_file(settings: Settings, run: Run) -> Path:
     """Return where the maps of a run are; variants that infer alike share them."""
-    return replace(run, variant=shared_variant(settings, "infer", run.variant)).maps
+    return shared_run(settings, "infer", run).maps
 
 
 def read_samples(run: Run, settings: Settings, root: Path = Path()) -> Samples | None:

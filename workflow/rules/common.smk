@@ -9,11 +9,21 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 
-from tfcore.config import Settings, digest, load_settings, merge, parse_settings, read_settings
-from tfcore.current import is_current
+from tfcore.config import (
+    RELEASE,
+    RELEASE_OVERRIDES,
+    Settings,
+    digest,
+    load_settings,
+    merge,
+    parse_settings,
+    read_settings,
+)
+from tfcore.current import Results
 from tfcore.errors import UserError
 from tfcore.files import write_json, write_text
-from tfcore.runs import Run, foreground_source, manifest_file, packed_folder, shared_variant, stage_settings
+from tfcore.report.needs import selected_runs
+from tfcore.runs import Run, foreground_source, manifest_file, packed_folder, shared_run, shared_variant, stage_settings
 
 # `python` in a rule is the one that runs Snakemake, also when its environment is not activated.
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
@@ -22,11 +32,11 @@ DEMO_DATA = "data/demo/"  # made by the rule make_demo_data in the working direc
 RUN = "{dataset}/{category}/{variant}/seed{seed}"
 
 
-def located(local):
-    """Return a `local:` path that holds from any working directory: relative ones start at the repository."""
-    if local is None or str(local).startswith(DEMO_DATA):
-        return local
-    return str((Path(workflow.basedir) / Path(str(local)).expanduser()).resolve())
+def located(path):
+    """Return a path of the settings that holds from any working directory: relative ones start at the repository."""
+    if path is None or str(path).startswith(DEMO_DATA):
+        return path
+    return str((Path(workflow.basedir) / Path(str(path)).expanduser()).resolve())
 
 
 @contextmanager
@@ -58,15 +68,11 @@ def checked_settings():
     values = settings.model_dump(mode="json", by_alias=True)
     for section in [values["textures"], *values["datasets"].values()]:
         section["local"] = located(section["local"])
+    for section in values["datasets"].values():
+        section["foregrounds"] = located(section["foregrounds"])
     if settings.run.release is not None:  # a variant that is only scored, by release_tables
         values["run"] |= {"release": located(settings.run.release), "variants": settings.selected_variants}
-        values["variants"]["release"] = {
-            "protocol": "release",
-            # Never trained here. The epochs keep it apart from the variants that are: equal settings share a result.
-            "train.epochs": 0,
-            "train.keep_epochs": [],
-            "infer.precision": "float32",  # the authors' numbers are what these tables are to give
-        }
+        values["variants"][RELEASE] = RELEASE_OVERRIDES
     with one_line_errors():
         return parse_settings(values, f"run.release: {settings.run.release}")
 
@@ -117,6 +123,7 @@ PACKING = stage_settings(SETTINGS, "pack")
 TRAINED_AS = {variant: shared_variant(SETTINGS, "train", variant) for variant in SETTINGS.variants}
 INFERRED_AS = {variant: shared_variant(SETTINGS, "infer", variant) for variant in SETTINGS.variants}
 BASELINE = SETTINGS.tables.baseline
+RESULTS = Results(SETTINGS)  # which of them are there and current
 SHOWN = Run(*CATEGORIES[0], TRAINED_AS[BASELINE], SEEDS[0])  # the run of Table 5 and of the reverse process
 
 
@@ -139,15 +146,10 @@ def per_run(pattern, variants, shared_as=None, datasets=DATASETS):
 
     `shared_as` gives the variant under whose name a result lies.
     """
-    paths = [
-        pattern.format(dataset=dataset, category=category, variant=(shared_as or {}).get(variant, variant), seed=seed)
-        for dataset, category in CATEGORIES
-        if dataset in datasets
-        for variant in variants
-        if category in SETTINGS.covered_categories(dataset, variant)
-        for seed in SEEDS
-    ]
-    return list(dict.fromkeys(paths))
+    runs = selected_runs(SETTINGS, variants, datasets)
+    if shared_as is not None:
+        runs = [replace(run, variant=shared_as[run.variant]) for run in runs]
+    return list(dict.fromkeys(pattern.format(**vars(run)) for run in runs))
 
 
 def settings_of(stage):
@@ -179,9 +181,8 @@ def foreground_of(wildcards):
 def is_made(run, stage, epoch=None):
     """Return whether the run's checkpoint or maps (of an epoch) are here and are what the settings ask for."""
     if stage == "train":
-        return is_current(run, "train", STAGES["train"][run.variant], foreground_of(run))
-    trained = replace(run, variant=TRAINED_AS[run.variant])
-    return is_made(trained, "train") and is_current(run, "infer", STAGES["infer"][run.variant], maps=run.maps_at(epoch))
+        return RESULTS.trained(run)
+    return is_made(shared_run(SETTINGS, "train", run), "train") and RESULTS.inferred(run, epoch)
 
 
 # The images are asked for only by jobs that will run. An edge from data to a finished training would let Snakemake

@@ -2,6 +2,7 @@
 
 from tfcore.data.content import content_of
 from tfcore.files import read_json
+from tfcore.provenance import read_record
 
 
 localrules:
@@ -59,10 +60,22 @@ def is_packed(wildcards):
     return wanted.items() <= about.items()
 
 
+def changed_source(wildcards):
+    """Return a file that has just been written when the settings name another source than the data came from."""
+    marker = Path(f"data/raw/{wildcards.dataset}.json")
+    local = SETTINGS.datasets[wildcards.dataset].local
+    if not marker.exists() or (read_record(marker) or {}).get("local") == local:
+        return []
+    file = Path(f"work/sources/{wildcards.dataset}.json")
+    write_json(file, {"local": local})
+    return [str(file)]
+
+
 rule fetch_dataset:
     """Download and unpack a dataset, or note where the local copy lies."""
     input:
         lambda wildcards: demo_data(SETTINGS.datasets[wildcards.dataset]),
+        changed_source,
     output:
         "data/raw/{dataset}.json",
     log:
@@ -94,16 +107,19 @@ rule fetch_textures:
         """
 
 
+def raw_to_check(wildcards):
+    """Return the raw data, unless the manifest is there and nobody has asked for a new check of it."""
+    manifest = manifest_file(wildcards.dataset, wildcards.category)
+    forced = workflow.dag_settings.forceall or {"check_category", str(manifest)} & {*workflow.dag_settings.forcerun}
+    return [] if manifest.exists() and not forced else [f"data/raw/{wildcards.dataset}.json"]
+
+
 # A manifest that exists is not made again because the data were fetched again; packing compares the two.
 # Data changed on purpose: snakemake --forcerun check_category -- data
 rule check_category:
     """Compare a category with what it should be, and list its files with their sha256."""
     input:
-        lambda wildcards: (
-            []
-            if manifest_file(wildcards.dataset, wildcards.category).exists()
-            else f"data/raw/{wildcards.dataset}.json"
-        ),
+        raw_to_check,
     output:
         "data/manifests/{dataset}/{category}.csv",
     log:

@@ -23,7 +23,8 @@ rule score_maps:
         maps=lambda wildcards: ancient(maps_of(wildcards)),
         record=lambda wildcards: maps_of(wildcards).with_name("run.json"),
     output:
-        f"results/metrics/{RUN}/scores.csv",
+        scores=f"results/metrics/{RUN}/scores.csv",
+        source=f"results/metrics/{RUN}/scores.json",
     log:
         f"logs/score_maps/{RUN}.log",
     benchmark:
@@ -47,7 +48,8 @@ rule score_epoch:
         maps=ancient(f"results/maps/{RUN}/epoch{{epoch}}/maps.safetensors"),
         record=f"results/maps/{RUN}/epoch{{epoch}}/run.json",
     output:
-        f"results/metrics/{RUN}/epoch{{epoch}}/scores.csv",
+        scores=f"results/metrics/{RUN}/epoch{{epoch}}/scores.csv",
+        source=f"results/metrics/{RUN}/epoch{{epoch}}/scores.json",
     log:
         f"logs/score_epoch{{epoch}}/{RUN}.log",
     benchmark:
@@ -71,7 +73,8 @@ rule sweep_maps:
         maps=lambda wildcards: ancient(maps_of(wildcards)),
         record=lambda wildcards: maps_of(wildcards).with_name("run.json"),
     output:
-        f"results/metrics/{RUN}/sweep.csv",
+        sweep=f"results/metrics/{RUN}/sweep.csv",
+        source=f"results/metrics/{RUN}/sweep.json",
     log:
         f"logs/sweep_maps/{RUN}.log",
     benchmark:

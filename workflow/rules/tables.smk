@@ -225,14 +225,27 @@ rule table9:
         files_of("table9"),
 
 
+def scores_so_far():
+    """Return the score files that are there and are what the settings ask for, and those that are there but are not."""
+    needed, kept = needed_by(SETTINGS, ["metrics"]), STAGES["train"][BASELINE]["train"]["keep_epochs"]
+    current = {run.scores: RESULTS.scored(run) for run in needed.scored}
+    current |= {run.sweep: RESULTS.swept(run) for run in needed.swept}
+    current |= {run.scores_at(epoch): RESULTS.scored(run, epoch) for epoch in kept for run in needed.kept}
+    return [file for file in current if current[file]], [
+        file for file in current if file.exists() and not current[file]
+    ]
+
+
 rule tables_so_far:
     """All tables from what is there already, into results/so_far; empty cells for the rest."""
     log:
         "logs/tables_so_far.log",
     params:
-        files=lambda wildcards: listed(file for file in [*SCORES, *SWEEPS, *EPOCHS] if Path(file).exists()),
+        files=lambda wildcards: listed(scores_so_far()[0]),
+        others=lambda wildcards: len(scores_so_far()[1]),
     shell:
         r"""
+        test {params.others} = 0 || echo "note: left out, as made with other settings: {params.others} score files"
         python -m tfcore gather --files-from {params.files:q} --out results/so_far/metrics.csv \
             --out-json results/so_far/metrics.json --params {PARAMS:q} >{log:q} 2>&1
         python -m tfcore tables --metrics results/so_far/metrics.csv --out results/so_far --params {PARAMS:q} \
