@@ -54,7 +54,8 @@ def test_tables_depend_on_all_settings_that_the_page_shows():
 
 
 @pytest.mark.parametrize(
-    ("stage", "recipe"), [("checkpoints", "RECIPE"), ("maps", "INFER_RECIPE"), ("tables", "SCORE_RECIPE")]
+    ("stage", "recipes"),
+    [("checkpoints", ["RECIPE"]), ("maps", ["INFER_RECIPE"]), ("tables", ["SCORE_RECIPE", "TABLE_RECIPE"])],
 )
-def test_a_stage_depends_on_its_recipe(stage, recipe):
-    assert {"tfcore/__init__.py": [recipe]} in STAGES[stage]["params"]
+def test_a_stage_depends_on_its_recipes(stage, recipes):
+    assert {"tfcore/__init__.py": recipes} in STAGES[stage]["params"]

@@ -21,10 +21,7 @@ rule check_claims:
     input:
         "results/metrics.csv",
     output:
-        "results/tables/claims.csv",
-        "results/tables/claims.tex",
-        "results/tables/claims_intervals.md",
-        "results/tables/claims_intervals.tex",
+        *table_files("claims"),
         report(
             "results/tables/claims.md",
             caption="../report/claims.rst",
@@ -58,7 +55,7 @@ rule report:
     benchmark:
         "logs/benchmarks/report.tsv"
     params:
-        settings=as_params(shown_settings(SETTINGS)),
+        settings=as_params(shown_settings(SETTINGS) | BESIDE),
     shell:
         r"""
         python -m tfcore report --params {PARAMS:q} --profile {PROFILE:q} >{log:q} 2>&1
