@@ -80,14 +80,13 @@ def gather_command(
     params: Params = DEFAULT_PARAMS,
 ) -> None:
     """Gather all scores into one table with averages; a dataset that lacks a category gets no average."""
-    from tfcore.report.gather import gather, read_list
+    from tfcore.report.gather import averaging, gather, read_list
 
     settings = load_settings(*params)
     listed = [*(files or []), *(read_list(files_from) if files_from else [])]
     if not listed and files_from is None:
         raise UserError("no score file was given: score a run first (tfcore score-run)")
-    categories = {name: settings.datasets[name].categories for name in settings.run.datasets}
-    gather(listed, out, out_json, categories, settings.score.confidence, settings.score.resamples)
+    gather(listed, out, out_json, **averaging(settings))
 
 
 @app.command("score")
