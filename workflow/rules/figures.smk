@@ -1,5 +1,7 @@
 # Figures, each as PNG and SVG with its data as CSV beside it. They draw the baseline's runs with the first seed.
 
+from safetensors import SafetensorError, safe_open
+
 SHOWN_MAPS = f"results/maps/{{dataset}}/{{category}}/{INFERRED_AS[BASELINE]}/seed{SEEDS[0]}"
 SHOWN_LOSSES = f"results/checkpoints/{{dataset}}/{{category}}/{TRAINED_AS[BASELINE]}/seed{SEEDS[0]}/log.csv"
 SHOWN_TRACE = f"results/trace/{SHOWN.id}.safetensors"
@@ -22,6 +24,25 @@ def of_dataset(pattern):
 def figure_files(name):
     """Return every file of a figure but its picture."""
     return [f"results/figures/{name}.svg", f"results/figures/{name}.csv"]
+
+
+def traced_checkpoint(file):
+    """Return the sha256 of the checkpoint that a trace was made with; None without a trace."""
+    try:
+        with safe_open(file, framework="numpy") as trace:
+            return (trace.metadata() or {}).get("checkpoint_sha256")
+    except (OSError, SafetensorError):
+        return None
+
+
+def images_to_trace(wildcards):
+    """Return the packed images, unless the trace is there already and is of the checkpoint that is there."""
+    run = run_of(wildcards)
+    if is_made(run, "train"):
+        record = read_json(run.checkpoint.with_name("run.json"))
+        if traced_checkpoint(f"results/trace/{run.id}.safetensors") == record.get("model_sha256"):
+            return []
+    return [str(packed_folder(run.dataset, run.category) / "pack.json")]
 
 
 rule plot_sweep:
@@ -109,8 +130,7 @@ rule trace_process:
     input:
         model=ancient(f"results/checkpoints/{RUN}/model.safetensors"),
         record=f"results/checkpoints/{RUN}/run.json",
-        # ancient: asked for when the trace has to be made, and never a reason to make it.
-        images=ancient("data/packed/{dataset}/{category}/pack.json"),
+        images=images_to_trace,
     output:
         f"results/trace/{RUN}.safetensors",
     log:
@@ -121,9 +141,11 @@ rule trace_process:
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
+    params:
+        packed=lambda wildcards: str(packed_folder(wildcards.dataset, wildcards.category)),
     shell:
         r"""
-        python -m tfcore trace --checkpoint {input.model:q} --packed "$(dirname {input.images:q})" --out {output:q} \
+        python -m tfcore trace --checkpoint {input.model:q} --packed {params.packed:q} --out {output:q} \
             --device cpu >{log:q} 2>&1
         """
 
