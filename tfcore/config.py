@@ -294,7 +294,7 @@ class SweepSettings(Section):
 class TableSettings(Section):
     """Presentation of the tables; a variant that is not named here is a row of its own under its own name."""
 
-    baseline: str = Field("full", description="variant that the tables report")
+    baseline: str = Field("full", description="variant that the tables report; one of `run.variants`")
     ablation_baseline: str | None = Field(
         None, description="variant that ablations are compared with in Table 4; null = the baseline"
     )
@@ -363,6 +363,10 @@ class Settings(Section):
             for name in names:
                 if name not in known:
                     raise ValueError(f"{key}: no such entry '{name}' (known: {', '.join(known)})")
+        if self.tables.baseline not in self.selected_variants:
+            raise ValueError(
+                f"tables.baseline: '{self.tables.baseline}' is not among run.variants, so it would not run"
+            )
         return self
 
     def _lists_of_categories(self) -> Iterator[tuple[str, list[str], list[str]]]:

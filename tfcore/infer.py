@@ -187,6 +187,7 @@ def trace(checkpoint: Path, packed: Path, index: int | None, out: Path, hardware
             "ground_truth": torch.from_numpy(np.array(data.masks("nearest", crop)[row])),
         }
         header = {"run": json.dumps(model.run), "file": data.files[row], "defect": data.defects[row]}
+        header["checkpoint_sha256"] = sha256_of(checkpoint)
         with replacing(out) as temporary:
             save_file({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, temporary, metadata=header)
             order_header(temporary)

@@ -56,8 +56,11 @@ def address(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     root = tmp_path_factory.mktemp("made_up")
     settings = settings_of(root)
     write_results(root, settings)
+    times = [f"made up,{steps},{batch},0.5" for steps in (5, 10, 20, 100) for batch in (1, 8)]
+    text = "\n".join(["device,steps,batch,seconds_per_image", *times])
+    (root / "results" / "timing.csv").write_text(text, encoding="utf-8")
     page = root / "results" / "report" / "index.html"
-    write_page(root, settings, page, profile="demo")
+    write_page(root, settings, page, "snakemake --profile demo")
     return page.as_uri()
 
 
@@ -135,6 +138,16 @@ def test_sorting_a_table_by_click_and_by_keyboard(page):
     assert found == sorted(found)
     assert find(page, "#table1 tbody tr:last-child").text == average
     assert "Sorted by" in find(page, "#status").get_attribute("textContent")
+
+
+def test_numbers_in_a_column_of_words_are_sorted_as_numbers(page):
+    header = find(page, "#table5 thead tr:last-child th:nth-child(4)")
+    assert header.text == "T"
+    for _ in range(2):
+        click(page, header.find_element(By.TAG_NAME, "button"))
+        found = [int(text) for text in column(page, "table5", 3) if text]
+        assert len(set(found)) > 1
+        assert found == sorted(found, reverse=header.get_attribute("aria-sort") == "ascending")
 
 
 def test_switching_between_absolute_numbers_and_differences(page, address):

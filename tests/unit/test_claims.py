@@ -3,7 +3,7 @@ from fabricated import DEMO, paper_settings, write_metrics
 
 from tfcore.published import numbers
 from tfcore.report.claims import HELD, NOT_HELD, OPEN, UNKNOWN, Part, claims_table, verdict, write_claims
-from tfcore.report.measured import read_metrics
+from tfcore.report.measured import Measured, read_metrics
 
 PAPER_LEVEL = {"visa": 0.985, "mvtec_ad": 0.992}  # averages of the paper's headline
 
@@ -30,7 +30,7 @@ def metrics(tmp_path, settings):
 
 
 def verdicts(metrics, settings):
-    return {row[0]: row[3] for row in claims_table(metrics, settings).rows}
+    return {row[0]: row[3] for row in claims_table(Measured(metrics, settings)).rows}
 
 
 def test_headline_is_held_at_the_papers_level(metrics, settings):

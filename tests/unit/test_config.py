@@ -117,6 +117,7 @@ def test_both_protocols_name_the_same_settings():
         ("protocol: paperr\n", "protocol"),
         ("run: {datasets: [mvtek]}\n", "run.datasets: no such entry 'mvtek'"),
         ("run: {variants: [ful]}\n", "run.variants: no such entry 'ful'"),
+        ("run: {variants: [steps_5]}\n", "tables.baseline: 'full' is not among run.variants"),
         ("tables: {baseline: ful}\n", "tables.baseline: no such entry 'ful'"),
         ("run: {seeds: []}\n", "run.seeds"),
         ("variants: {x: {model.widht: 3}}\n", "variants.x: no such setting 'model.widht'"),

@@ -55,7 +55,11 @@ def test_tables_depend_on_all_settings_that_the_page_shows():
 
 @pytest.mark.parametrize(
     ("stage", "recipes"),
-    [("checkpoints", ["RECIPE", "PACK_RECIPE"]), ("maps", ["INFER_RECIPE"]), ("tables", ["SCORE_RECIPE"])],
+    [
+        ("checkpoints", ["RECIPE", "PACK_RECIPE"]),
+        ("maps", ["INFER_RECIPE"]),
+        ("tables", ["SCORE_RECIPE", "TABLE_RECIPE"]),
+    ],
 )
-def test_a_stage_depends_on_its_recipe(stage, recipes):
+def test_a_stage_depends_on_its_recipes(stage, recipes):
     assert {"tfcore/__init__.py": recipes} in STAGES[stage]["params"]

@@ -1,5 +1,6 @@
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -9,8 +10,8 @@ from PIL import Image
 from safetensors.numpy import save_file
 
 from tfcore.errors import UserError
-from tfcore.report.figures import loss_figure, sweep_data, sweep_figure
-from tfcore.report.measured import read_metrics
+from tfcore.report.figures import loss_figure, setting_used, sweep_data, sweep_figure
+from tfcore.report.measured import Measured, read_metrics
 from tfcore.report.pictures import example_figure, failure_figure, reconstruction_figure, reverse_figure
 from tfcore.report.samples import read_samples
 from tfcore.report.style import line_look, same_scale, save, use_style
@@ -98,7 +99,7 @@ def test_sweep_figure_and_its_data(settings, tmp_path, kind):
 def test_points_of_a_curve_stand_on_the_same_categories(settings, tmp_path):
     rows = read_metrics(write_metrics(tmp_path / "m.csv", settings, points=("lambda=0.5", "lambda=1.0")))
     gone = (rows["category"] == "tray") & (rows["point"] == "lambda=1.0")
-    data = sweep_data("lambda", rows[~gone], settings)
+    data = sweep_data("lambda", Measured(rows[~gone], settings))
     curve = data[(data["dataset"] == "Demo B") & (data["metric"] == "image_auroc")]
     assert list(curve["categories"]) == [1, 1]
     board = rows.query("category == 'board' and metric == 'image_auroc' and point == 'lambda=0.5'")["value"].iloc[0]
@@ -131,6 +132,28 @@ def test_examples_show_each_image_once(settings, maps, tmp_path):
     data = pd.read_csv(tmp_path / "examples.csv")
     assert sorted(data["file"]) == [f"{index}.png" for index in range(GOOD, GOOD + BAD)]
     assert list(data["score"]) == sorted(data["score"])
+
+
+def test_equal_scores_share_a_rank_and_the_first_image_is_chosen(settings, maps):
+    samples = read_samples(Run("demo_visa", "tray"), settings)
+    alike = replace(samples, scores=np.array([0.1, 0.6, 0.6, 0.6, 0.5, 0.3, 0.3, 0.8]))
+    assert [alike.rank(index) for index in (7, 1, 2, 3, 4)] == [1, 2, 2, 2, 5]
+    assert [index for index, _ in alike.worst(2)] == [1, 2, 5, 6]
+    assert alike.typical(1) == [(4, "quantile 0.50")]
+    assert alike.of_each_kind(2) == [(4, "crack: median score of 5"), (1, "good: median score of 3")]
+
+
+def test_sweep_marks_the_setting_of_the_baseline(tmp_path):
+    own = "sharp: {score.lambda: 0.5, score.kernel: 3}"
+    overlay = DEMO.replace("variants: {", f"variants: {{{own}, ").replace("tables: {", "tables: {baseline: sharp, ")
+    settings = paper_settings(tmp_path, overlay)
+    assert [setting_used(kind, settings) for kind in ("lambda", "kernel")] == [0.5, 3]
+    file = write_metrics(tmp_path / "m.csv", settings, ("sharp",), points=("lambda=0.2", "lambda=0.8"))
+    sweep_figure("lambda", file, settings, tmp_path / "sharp")
+    at_default = settings.model_copy(update={"variants": settings.variants | {"sharp": {}}})
+    sweep_figure("lambda", file, at_default, tmp_path / "default")
+    assert (tmp_path / "sharp.csv").read_bytes() == (tmp_path / "default.csv").read_bytes()
+    assert (tmp_path / "sharp.svg").read_bytes() != (tmp_path / "default.svg").read_bytes()
 
 
 def test_scores_of_samples_are_those_of_the_final_map(settings, maps):

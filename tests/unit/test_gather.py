@@ -4,10 +4,11 @@ import json
 
 import pandas as pd
 import pytest
+from fabricated import DEMO, paper_settings
 
 from tfcore.errors import UserError
 from tfcore.metrics.rows import COLUMNS
-from tfcore.report.gather import gather
+from tfcore.report.gather import averaging, gather
 
 VALUES = {"bolt": 0.9, "cap": 0.8, "cloth": 1.0}
 
@@ -93,3 +94,13 @@ def test_bad_files_are_named(tmp_path):
 def test_nothing_scored_yet_is_an_empty_table(tmp_path):
     table, summary = gathered([], tmp_path)
     assert list(table.columns) == list(COLUMNS) and table.empty and summary == {}
+
+
+def test_intervals_of_averages_are_those_of_the_baselines_scores(tmp_path):
+    own = "sharp: {score.confidence: 0.8, score.resamples: 50}"
+    overlay = DEMO.replace("variants: {", f"variants: {{{own}, ").replace("tables: {", "tables: {baseline: sharp, ")
+    assert averaging(paper_settings(tmp_path, overlay)) == {
+        "categories": {"demo_mvtec": ["cloth", "bolt"], "demo_visa": ["tray", "board"]},
+        "confidence": 0.8,
+        "resamples": 50,
+    }

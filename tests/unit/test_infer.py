@@ -166,6 +166,8 @@ def test_faults_become_one_line(trained, monkeypatch, tmp_path, fault, message):
 def test_the_trace_obeys_the_reverse_step(trained):
     packed, checkpoint, base = trained
     trace(checkpoint, packed, None, base / "trace.safetensors", CPU)
+    with safe_open(base / "trace.safetensors", framework="numpy") as file:
+        assert file.metadata()["checkpoint_sha256"] == sha256_of(checkpoint)
     kept = load_file(base / "trace.safetensors")
     assert kept["t"].tolist() == [4, 3, 2, 1] and kept["x_t"].shape == (4, 3, CROP, CROP)
     assert kept["ground_truth"].any()  # the first anomalous image

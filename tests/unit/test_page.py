@@ -15,6 +15,7 @@ from tfcore.report.page import write_page
 from tfcore.report.page_figures import page_figures
 
 SMALL = "run: {datasets: [mvtec_ad], variants: [full]}\ndatasets: {mvtec_ad: {categories: [bottle]}}\n"
+SNAKEMAKE = "snakemake --cores 1"
 VOID = {"meta", "link", "img", "input", "br", "circle", "path", "rect"}
 
 
@@ -54,7 +55,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Reader]:
     settings = settings_of(root)
     write_results(root, settings)
     out = root / "results" / "report" / "index.html"
-    write_page(root, settings, out, profile="demo")
+    write_page(root, settings, out, "snakemake --profile demo")
     return out, Reader(out.read_text(encoding="utf-8"))
 
 
@@ -133,20 +134,26 @@ def test_cost_comes_from_the_records_of_the_jobs(tmp_path: Path):
     record = tmp_path / "logs/benchmarks/train_model/mvtec_ad/bottle/full/seed0.tsv"
     record.parent.mkdir(parents=True)
     record.write_text("s\tmax_rss\n5400.0\t2500.0\n", encoding="utf-8")
-    write_page(tmp_path, settings, tmp_path / "page.html")
+    write_page(tmp_path, settings, tmp_path / "page.html", SNAKEMAKE)
     page = Reader((tmp_path / "page.html").read_text(encoding="utf-8"))
     assert {"train_model", "90 min", "2.5 GB", "Table 4 (ablations)"} <= set(page.texts)
 
 
 def test_figures_are_named_and_those_beyond_the_limit_linked(tmp_path: Path, monkeypatch):
     folder = tmp_path / "results" / "figures"
-    for name in ("my_own.png", "losses_visa.png", "reverse_process.png", "anomalies/visa_pipe_fryum.png"):
+    names = ("losses_visa.png", "reverse_process.png", "anomalies/visa_pipe_fryum.png", "losses_visa_small.png")
+    for name in (*names, "my_own.png", "losses_other.png", "anomalies/visa_old.png"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (1500, 30)).save(folder / name)
-    settings, out = settings_of(tmp_path), tmp_path / "results" / "report" / "index.html"
+    overlay = (
+        "run: {datasets: [visa, visa_small]}\n"
+        "datasets: {visa_small: {title: Small, layout: visa, categories: [candle]}, "
+        "other: {title: Not selected, layout: visa, categories: [candle]}}\n"
+    )
+    settings, out = settings_of(tmp_path, overlay), tmp_path / "results" / "report" / "index.html"
     found = page_figures(folder, settings, out)
     titles = [figure["title"] for figure in found]
-    assert titles == ["Reverse process", "Anomalies · VisA · pipe fryum", "Losses · VisA", "My own"]
+    assert titles == ["Reverse process", "Anomalies · VisA · pipe fryum", "Losses · VisA", "Losses · Small"]
     assert all(figure["source"].startswith("data:image/webp") for figure in found)
     assert found[1]["link"] == "../figures/anomalies/visa_pipe_fryum.png"
     monkeypatch.setattr("tfcore.report.page_figures.LIMIT", 1)
@@ -154,15 +161,49 @@ def test_figures_are_named_and_those_beyond_the_limit_linked(tmp_path: Path, mon
 
 
 def test_broken_figure_is_named(tmp_path: Path):
-    (tmp_path / "losses.png").write_bytes(b"nothing")
-    with pytest.raises(UserError, match=r"losses\.png.*make the figures anew"):
+    (tmp_path / "losses_visa.png").write_bytes(b"nothing")
+    with pytest.raises(UserError, match=r"losses_visa\.png.*make the figures anew"):
         page_figures(tmp_path, settings_of(tmp_path / "settings"), tmp_path / "page.html")
+
+
+def test_what_the_page_says_of_the_method_is_the_baselines(tmp_path: Path):
+    overlay = (
+        "run: {datasets: [mvtec_ad], variants: [short], sweep_variants: [short]}\ntables: {baseline: short}\n"
+        "datasets: {mvtec_ad: {categories: [bottle]}}\n"
+        "variants: {short: {protocol: release, train.epochs: 7, model.width: 32, score.lambda: 0.5}}\n"
+    )
+    settings = settings_of(tmp_path, overlay)
+    write_results(tmp_path, settings, pictures=0)
+    write_page(tmp_path, settings, tmp_path / "page.html", SNAKEMAKE)
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "7 epochs at 256 px, width 32" in text
+    assert "protocol <b>release</b>" in text
+    assert "Image AUROC over λ, the setting used is 0.5" in text
+
+
+def test_input_size_on_the_page_is_the_crop(made):
+    _, page = made
+    assert "1500 epochs at 224 px, width 64" in page.texts
+
+
+def test_points_of_a_curve_on_the_page_stand_on_the_same_categories(tmp_path: Path):
+    overlay = "run: {datasets: [mvtec_ad], variants: [full]}\ndatasets: {mvtec_ad: {categories: [bottle, cable]}}\n"
+    settings = settings_of(tmp_path, overlay)
+    write_results(tmp_path, settings, pictures=0)
+    file = tmp_path / "results" / "metrics.csv"
+    lines = file.read_text(encoding="utf-8").splitlines()
+    kept = [line for line in lines if not (",cable," in line and ",lambda=0.5," in line) and ",average," not in line]
+    file.write_text("\n".join(kept) + "\n", encoding="utf-8")
+    write_page(tmp_path, settings, tmp_path / "page.html", SNAKEMAKE)
+    page = Reader((tmp_path / "page.html").read_text(encoding="utf-8"))
+    assert "MVTec AD (1/2 categories)" in page.texts  # λ
+    assert "MVTec AD" in page.texts  # the filter
 
 
 def test_same_input_gives_the_same_page(made, tmp_path: Path):
     out, _ = made
     again = out.with_name("again.html")
-    write_page(out.parents[2], settings_of(tmp_path), again, profile="demo")
+    write_page(out.parents[2], settings_of(tmp_path), again, "snakemake --profile demo")
     assert again.read_bytes() == out.read_bytes()
 
 
@@ -170,7 +211,7 @@ def test_page_without_data_shows_maps_and_says_what_is_missing(tmp_path: Path):
     settings = settings_of(tmp_path, SMALL)
     write_results(tmp_path, settings, pictures=1, images=False)
     out = tmp_path / "page.html"
-    write_page(tmp_path, settings, out)
+    write_page(tmp_path, settings, out, SNAKEMAKE)
     text = out.read_text(encoding="utf-8")
     assert "The images themselves are not here" in text
     assert 'type="range"' not in text
@@ -184,7 +225,7 @@ def test_page_of_an_unfinished_benchmark(tmp_path: Path):
     lines = file.read_text().splitlines()
     file.write_text("\n".join([lines[0], *(line for line in lines[1:] if ",bottle,full,0,main" in line)]) + "\n")
     out = tmp_path / "page.html"
-    write_page(tmp_path, settings, out)
+    write_page(tmp_path, settings, out, SNAKEMAKE)
     page = Reader(out.read_text(encoding="utf-8"))
     assert "not measured" in page.texts
     assert "1" in page.texts and any(text.startswith("of 3") for text in page.texts)
@@ -193,7 +234,7 @@ def test_page_of_an_unfinished_benchmark(tmp_path: Path):
 
 def test_page_without_metrics_is_a_clear_error(tmp_path: Path):
     with pytest.raises(UserError, match=r"metrics\.csv"):
-        write_page(tmp_path, settings_of(tmp_path), tmp_path / "page.html")
+        write_page(tmp_path, settings_of(tmp_path), tmp_path / "page.html", SNAKEMAKE)
 
 
 def test_names_cannot_break_the_page(tmp_path: Path):
@@ -204,7 +245,7 @@ def test_names_cannot_break_the_page(tmp_path: Path):
     settings = settings_of(tmp_path, overlay)
     write_results(tmp_path, settings)
     out = tmp_path / "page.html"
-    write_page(tmp_path, settings, out)
+    write_page(tmp_path, settings, out, SNAKEMAKE)
     text = out.read_text(encoding="utf-8")
     assert "<script>alert" not in text
     assert "<b>bold" not in text
@@ -217,7 +258,7 @@ def test_pictures_become_fewer_where_they_would_not_fit(tmp_path: Path, monkeypa
     sizes = []
     for limit in (12_000_000, 1):
         monkeypatch.setattr("tfcore.report.page.LIMIT", limit)
-        write_page(tmp_path, settings, tmp_path / "page.html", examples=5)
+        write_page(tmp_path, settings, tmp_path / "page.html", SNAKEMAKE, examples=5)
         text = (tmp_path / "page.html").read_text(encoding="utf-8")
         sizes.append(text.count('<figure class="example">'))
     assert sizes == [3 * (5 + 4), 3 * (2 + 4)]
@@ -240,6 +281,10 @@ def test_examples_follow_their_rule(tmp_path: Path):
     assert bad[0].score <= bad[1].score
     assert bad[0].rank >= max(example.rank for example in item.typical if example.anomalous)
     assert item.separated == (bad[0].score > good[0].score)
+    assert [example.note for example in item.failures] == [
+        *("highest-scored normal", "second highest-scored normal"),
+        *("lowest-scored anomalous", "second lowest-scored anomalous"),
+    ]
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (96.3, 99.1), (-31.8, 0.4), (5.0, 5.0)])

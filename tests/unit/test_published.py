@@ -107,14 +107,67 @@ def test_a_filled_in_cell_is_used(tmp_path, monkeypatch):
         ("Table 6,VisA,candle,TransFusion,AUPRO,93.2,sure", "certainty 'sure'"),
         ("Table 6,VisA,candle,TransFusion,AUPRO,ninety,printed", "not a number"),
         ("Table 6,VisA,capsules,TransFusion,AUPRO,,unknown", "twice"),
+        ("Table 6,VisA,candle,TransFusion,AUPRO,inf,printed", "value is not a number: 'inf'"),
+        ("Table 6,VisA,candle,TransFusion,AUPRO,93,2,printed", "10 values for 9 columns; a value with a comma"),
+        ('Table 6,VisA,candle,"TransFusion,AUPRO,,unknown', "is not CSV"),
     ],
 )
 def test_a_cell_filled_in_wrongly_is_refused_in_one_line(tmp_path, new, message):
     file = _copy_with(tmp_path, "Table 6,VisA,candle,TransFusion,AUPRO,,unknown", new)
     with pytest.raises(UserError, match=re.escape(message)) as error:
         paper_tables(file)
-    assert str(file) in str(error.value)
+    assert re.match(rf"{re.escape(str(file))}: line \d+: ", str(error.value))
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("PAPER", lambda text: text.replace("certainty", "sureness", 1)),
+        ("PAPER", lambda text: text.replace(",", ";")),
+        ("PAPER", lambda text: text.replace("table,dataset", "dataset,table", 1)),
+        ("PAPER", lambda text: ""),
+        ("RELEASE", lambda text: text.replace("aupro", "pro", 1)),
+    ],
+    ids=["renamed column", "semicolons", "columns swapped", "empty", "release"],
+)
+def test_other_columns_are_refused_in_one_line(tmp_path, monkeypatch, name, change):
+    file = tmp_path / "numbers.csv"
+    file.write_text(change(getattr(numbers, name).read_text(encoding="utf-8")), encoding="utf-8")
+    monkeypatch.setattr(numbers, name, file)
+    with pytest.raises(UserError, match=r"numbers\.csv: line 1: the columns must be [^\n]*$"):
+        paper("Table 3", "VisA", "average", "TransFusion", "Det AUROC")
+        release("VisA", "average", "aupro")
+
+
+def test_line_of_a_slip_is_its_own(tmp_path):
+    lines = numbers.PAPER.read_text(encoding="utf-8").splitlines()
+    lines[41] += ",more"
+    file = tmp_path / "paper_tables.csv"
+    file.write_text("\n".join(lines), encoding="utf-8")
+    with pytest.raises(UserError, match=r"line 42: 10 values for 9 columns"):
+        paper_tables(file)
+
+
+def test_a_file_saved_by_a_spreadsheet(tmp_path):
+    text = numbers.PAPER.read_text(encoding="utf-8")
+    marked, western = tmp_path / "marked.csv", tmp_path / "western.csv"
+    marked.write_text(text.replace("\n", "\r\n"), encoding="utf-8-sig")
+    western.write_bytes(text.replace("unknown,,", "unknown,,é ", 1).encode("cp1252", "replace"))
+    assert paper_tables(marked).equals(paper_tables(numbers.PAPER))
+    with pytest.raises(UserError, match="is not UTF-8 text"):
+        paper_tables(western)
+
+
+def test_the_digest_follows_every_file(tmp_path, monkeypatch):
+    for file in numbers.FOLDER.glob("*.csv"):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    before = numbers.published_digest()
+    monkeypatch.setattr(numbers, "FOLDER", tmp_path)
+    assert numbers.published_digest() == before
+    file = tmp_path / "authors_release.csv"
+    file.write_text(file.read_text(encoding="utf-8").replace("97.8131", "97.8132", 1), encoding="utf-8")
+    assert numbers.published_digest() != before
 
 
 def test_the_documentation_counts_the_unknown_cells():

@@ -106,7 +106,7 @@ def test_dvc_page_from_top_to_bottom(colleague):
     metrics = colleague.folder / "results/metrics.json"
 
     assert colleague.script(take_over).count("Nothing to be done") == 2
-    assert rules(colleague.script(redraw)) == {"plot_lambda_sweep", "ablations"}
+    assert rules(colleague.script(redraw)) == {"plot_sweep", "ablations"}
     assert "pushed" in colleague.script(record.replace("--profile slurm", "--cores 2"))
     assert "up to date" in colleague.run("dvc", "status").stdout
     recorded = metrics.read_bytes()

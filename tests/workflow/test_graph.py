@@ -3,12 +3,14 @@
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from tfcore.config import digest, load_settings
 from tfcore.files import sha256_of
@@ -121,6 +123,27 @@ def test_targets_ask_for_every_file_of_a_table_and_a_figure(tmp_path):
     assert outputs - claims == {
         name for name in wanted.split(", ") if name.startswith(("results/tables", "results/fig"))
     }
+
+
+def test_page_gets_the_command_with_everything_that_decides_its_tables(tmp_path):
+    overlay = tmp_path / "mine.yaml"
+    overlay.write_text("score: {lambda: 0.5}\n", encoding="utf-8")
+    options = ["--configfile", str(overlay), "--config", "run={seeds: [1]}", "--directory", str(tmp_path)]
+    asked = ["--profile", "demo", *options, "-n", "--printshellcmds", "--forcerun", "table1", "--", "report"]
+    done = snakemake(*asked)
+    (shown,) = re.findall(r"python -m tfcore report .* --snakemake (.+) >logs", done.stdout + done.stderr)
+    assert shlex.split(*shlex.split(shown)) == ["snakemake", *options, "--profile", "demo"]
+
+
+def test_groups_of_the_cluster_profile_name_rules_that_run_there():
+    text = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "workflow/rules").glob("*.smk"))
+    rules = set(re.findall(r"^(?:use rule \w+ as|rule) (\w+)", text, re.MULTILINE))
+    lists = re.findall(r"^localrules:\n((?:    \w+,\n)+)", text, re.MULTILINE)
+    on_the_host = set(re.findall(r"\w+", "".join(lists)))
+    profile = yaml.safe_load((ROOT / "profiles/slurm/config.yaml").read_text(encoding="utf-8"))
+    grouped = {entry.split("=")[0] for entry in profile["groups"]}
+    assert {"make_table", "report"} <= on_the_host < rules
+    assert grouped <= rules - on_the_host
 
 
 def test_check_data_checks_every_category_and_trains_nothing(tmp_path):

@@ -1,7 +1,9 @@
 """Snakemake's own report of a finished benchmark: every table and figure, with caption and labels."""
 
+import html
 import json
 import re
+import shlex
 
 FIGURES = ("reconstructions", "failures", "examples", "losses")
 DATASETS = ("demo_mvtec", "demo_visa")
@@ -20,3 +22,19 @@ def test_report_has_every_table_and_figure_with_caption_and_labels(repository):
     labels = [json.loads(found) for found in re.findall(r'"labels": (\{[^{}]*\})', page)]
     assert {each["table"] for each in labels if "table" in each} == {"claims", *map(str, range(1, 10))}
     assert {each["dataset"] for each in labels if each.get("figure") == "failures"} == set(DATASETS)
+
+
+def test_page_offers_the_command_that_makes_its_tables(repository):
+    folder = repository.folder / "runs/mine"
+    folder.mkdir(parents=True)
+    for name in ("data", "results", "work", ".snakemake"):
+        (repository.folder / name).rename(folder / name)
+    (repository.folder / "mine.yaml").write_text("datasets: {demo_visa: {title: Mine}}\n", encoding="utf-8")
+    config = ("--config", "datasets={demo_mvtec: {title: Not yours}}")
+    repository.make("--directory", "runs/mine", "--configfile", "mine.yaml", *config, "--", "report")
+    page = (folder / "results/report/index.html").read_text(encoding="utf-8")
+    commands = [shlex.split(html.unescape(text)) for text in re.findall(r"<code>(snakemake .*?)</code>", page)]
+    targets = {command[-1] for command in commands}
+    assert {"all_tables", "report", "table1", "table9"} <= targets
+    table1 = next(command for command in commands if command[-1] == "table1")
+    assert "Nothing to be done" in repository.run(*table1).stderr

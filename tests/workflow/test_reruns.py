@@ -6,7 +6,7 @@ import shutil
 from PIL import Image
 
 TABLES = {f"make_table {number}" for number in range(1, 10)}
-AFTER_METRICS = TABLES | {"gather_metrics", "check_claims", "plot_lambda_sweep", "plot_kernel_sweep", "report"}
+AFTER_METRICS = TABLES | {"gather_metrics", "check_claims", "plot_sweep lambda", "plot_sweep kernel", "report"}
 RUNS = {("demo_mvtec", "nut"), ("demo_visa", "pills")}
 VARIANTS = ("full", "no_mask_loss", "steps_20")
 TRAINED = ("full", "no_mask_loss")
@@ -25,7 +25,8 @@ def at_epoch(rule):
 
 
 def pictures(*datasets):
-    return {f"plot_{name} {dataset}" for name in ("examples", "failures", "reconstructions") for dataset in datasets}
+    names = ("examples", "failures", "reconstructions")
+    return {f"plot_pictures {name}/{dataset}" for name in names for dataset in datasets}
 
 
 FROM_TRAINING = (
@@ -37,7 +38,7 @@ FROM_TRAINING = (
     | everywhere("sweep_maps", "full")
     | pictures("demo_mvtec", "demo_visa")
     | {"plot_losses demo_mvtec", "plot_losses demo_visa"}
-    | {"time_inference", "trace_process", "plot_reverse_process"}
+    | {"time_inference", "trace_process demo_mvtec/nut/full/0", "plot_reverse_process"}
     | AFTER_METRICS
 )
 
@@ -189,7 +190,7 @@ def test_tables_stand_without_data_checkpoints_and_maps(repository):
     assert repository.plan() == set()
     shutil.rmtree(repository.folder / "results/checkpoints")
     assert repository.plan("tables") == set()
-    assert repository.plan("ablations", "--forcerun", "plot_lambda_sweep") == {"plot_lambda_sweep"}
+    assert repository.plan("ablations", "--forcerun", "plot_sweep") == {"plot_sweep lambda", "plot_sweep kernel"}
 
 
 def test_new_variant_without_data_fetches_them_and_leaves_the_rest_alone(repository):
@@ -293,3 +294,50 @@ def test_where_given_foregrounds_lie_reruns_nothing(repository):
         return repository.plan()
 
     assert give("/mine") == give("/of/a/colleague") != set()  # found before, given now: trained again
+
+
+def test_corrected_published_number_and_table_recipe_rerun_tables_claims_and_page(repository):
+    made_of_them = TABLES | {"check_claims", "report"}
+    published = repository.folder / "tfcore/published/authors_release.csv"
+    content = published.read_bytes()
+    published.write_bytes(content.replace(b"97.8131", b"97.8132", 1))
+    assert repository.plan() == made_of_them
+    published.write_bytes(content)
+    assert repository.plan() == set()
+    program = repository.folder / "tfcore/__init__.py"
+    raised, count = re.subn(r"(?m)^TABLE_RECIPE = (\d+)$", r"TABLE_RECIPE = 1\1", program.read_text(encoding="utf-8"))
+    assert count == 1
+    program.write_text(raised, encoding="utf-8")
+    assert repository.plan() == made_of_them
+
+
+def test_times_follow_the_network_and_the_asked_points_not_the_run_that_is_shown(repository):
+    repository.edit(lambda values: values["run"].update(datasets=["demo_visa"]))
+    assert "time_inference" not in repository.plan()
+    repository.edit(lambda values: values["run"].update(datasets=["demo_visa", "demo_mvtec"]))
+    assert "time_inference" not in repository.plan()
+    repository.edit(set_value("tables", "inference_batches", [2]))
+    assert "time_inference" in repository.plan("table5")
+    repository.edit(set_value("tables", "inference_batches", [4]))
+    repository.edit(set_value("model", "blocks", 2))
+    assert "time_inference" in repository.plan("table5")
+
+
+def test_reverse_process_is_of_the_run_that_is_shown(repository):
+    figure = "results/figures/reverse_process.png"
+
+    def show(*datasets):
+        repository.edit(lambda values: values["run"].update(datasets=list(datasets)))
+
+    for name in ("data/packed", "data/raw", "data/demo"):
+        shutil.rmtree(repository.folder / name)
+    show("demo_visa", "demo_mvtec")
+    traced = {"trace_process demo_visa/pills/full/0", "plot_reverse_process"}
+    images = {"make_demo_data", "fetch_dataset demo_visa", "pack_category demo_visa/pills"}
+    assert repository.plan(figure) == traced | images
+    repository.make(figure)
+    assert repository.plan(figure) == set()
+    shutil.rmtree(repository.folder / "data/packed")
+    assert repository.plan(figure) == set()
+    show("demo_mvtec", "demo_visa")
+    assert repository.plan(figure) == {"plot_reverse_process"}

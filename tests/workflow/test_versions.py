@@ -24,8 +24,8 @@ def test_clone_and_pull_then_nothing_is_to_be_done(clone):
     assert not (clone.folder / "data/packed").exists()
     assert clone.plan() == set()
     assert "up to date" in clone.run("dvc", "status").stdout
-    assert clone.plan("ablations", "--forcerun", "plot_lambda_sweep") == {"plot_lambda_sweep"}
-    clone.make("ablations", "--forcerun", "plot_lambda_sweep")
+    assert clone.plan("ablations", "--forcerun", "plot_sweep") == {"plot_sweep lambda", "plot_sweep kernel"}
+    clone.make("ablations", "--forcerun", "plot_sweep")
 
 
 def test_pull_fails_and_says_how_many_jobs_remain(clone):
@@ -69,9 +69,7 @@ def test_changed_lambda_in_a_clone_needs_no_data(clone):
         "score_maps",
         "score_epoch",
         "sweep_maps",
-        "plot_examples",
-        "plot_failures",
-        "plot_reconstructions",
+        "plot_pictures",
     }
 
 

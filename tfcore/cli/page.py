@@ -8,6 +8,8 @@ import typer
 from tfcore.cli import app
 from tfcore.cli.options import DEFAULT_PARAMS, Params
 
+SNAKEMAKE = "snakemake --profile slurm"
+
 
 @app.command("settings-doc")
 def settings_doc(
@@ -26,12 +28,12 @@ def settings_doc(
 def report(
     params: Params = DEFAULT_PARAMS,
     out: Annotated[Path, typer.Option(help="Page to write.")] = Path("results/report/index.html"),
-    profile: Annotated[str, typer.Option(help="Snakemake profile named in the commands to copy.")] = "slurm",
+    snakemake: Annotated[str, typer.Option(help="Snakemake with its options, for the commands to copy.")] = SNAKEMAKE,
     examples: Annotated[int, typer.Option(help="Examples per category.", min=1)] = 6,
 ) -> None:
     """Write the report: one self-contained page of everything that has been measured in this folder."""
     from tfcore.config import load_settings
     from tfcore.report.page import write_page
 
-    write_page(Path(), load_settings(*params), out, profile, examples)
+    write_page(Path(), load_settings(*params), out, snakemake, examples)
     print(out)

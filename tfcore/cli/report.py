@@ -88,7 +88,7 @@ def figure(
     dataset: Annotated[str | None, typer.Option(help="Dataset, for the figures drawn per dataset.")] = None,
     params: Params = DEFAULT_PARAMS,
     metrics: Metrics = METRICS,
-    trace: Annotated[Path, typer.Option(help="Trace, for the reverse process.")] = Path("results/trace.safetensors"),
+    trace: Annotated[Path | None, typer.Option(help="Trace, for the reverse process.")] = None,
     out: Annotated[
         Path | None, typer.Option(help="File without suffix; default: results/figures/NAME or NAME_DATASET.")
     ] = None,
@@ -110,6 +110,8 @@ def figure(
     if name in per_dataset:
         per_dataset[name](str(dataset), settings, out)
     elif name is FigureName.reverse_process:
+        if trace is None:
+            raise UserError("figure reverse_process: needs --trace (`python -m tfcore trace` makes one)")
         pictures.reverse_figure(trace, out)
     else:
         figures.sweep_figure(name.value.removesuffix("_sweep"), metrics, settings, out)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from tfcore.published.numbers import paper
 from tfcore.report.cells import interval_notes_for, notes_for, published_cell, runs_note
-from tfcore.report.measured import AVERAGE, Measured, Source
+from tfcore.report.measured import AVERAGE, METRICS, Measured, Source
 from tfcore.report.table import Cell, Table
 
 FULL = "TransFusion (full, T=20, linear)"  # the paper's row of the full model, as named in paper_tables.csv
@@ -41,7 +41,6 @@ PAPER_ROWS = [
     Ablation("Schedule", "Root", "schedule_root", "Root schedule"),
     Ablation("Schedule", "Quadratic", "schedule_quadratic", "Quadratic schedule"),
 ]
-METRICS = (("image_auroc", "Det AUROC", "Det."), ("aupro", "Loc AUPRO", "Loc."))
 
 
 def ablation_rows(measured: Measured) -> list[Ablation]:
@@ -97,14 +96,14 @@ def ablation_table(measured: Measured) -> Table:
     body: list[list[Cell]] = [[] for _ in ablations]
     for dataset in settings.run.datasets:
         published = settings.datasets[dataset].published
-        for metric, metric_there, name in METRICS:
-            group = f"{settings.datasets[dataset].title} {name}"
+        for metric in METRICS:
+            group = f"{settings.datasets[dataset].title} {metric.task}"
             sources = [source_of(row, measured) for row in ablations]
-            blocks = [("measured", [measured.average(dataset, metric, source) for source in sources])]
-            changes = [change(measured, dataset, metric, source) for source in sources]
+            blocks = [("measured", [measured.average(dataset, metric.name, source) for source in sources])]
+            changes = [change(measured, dataset, metric.name, source) for source in sources]
             blocks.append(("Δ measured", _largest(ablations, changes)))
             if published:
-                there = [published_change(published, row.published, metric_there) for row in ablations]
+                there = [published_change(published, row.published, metric.published) for row in ablations]
                 blocks.append(("Δ published", _largest(ablations, there)))
             for title, cells in blocks:
                 columns.append((group, title))

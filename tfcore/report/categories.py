@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from tfcore.config import Settings, resolve
 from tfcore.published.numbers import paper, paper_names, release
 from tfcore.report.cells import RELEASE_NOTE, difference, interval_notes_for, notes_for, published_cell, runs_note
-from tfcore.report.measured import AVERAGE, Measured, Source
+from tfcore.report.measured import AVERAGE, METRICS, Measured, Source
 from tfcore.report.needs import dataset_for
 from tfcore.report.table import Cell, Table, ranked
 
@@ -108,13 +108,12 @@ def _measured_cell(measured: Measured, dataset: str, category: str, metric: str,
 def dataset_table(dataset: str, measured: Measured) -> Table:
     """Make the table of a dataset that the paper does not have: image AUROC and AUPRO by category."""
     sources = measured.sources()
-    metrics = (("image_auroc", "Image AUROC"), ("aupro", "AUPRO"))
-    columns = [("", "Category"), *((title, name) for _, title in metrics for name, _ in sources)]
+    columns = [("", "Category"), *((metric.title, name) for metric in METRICS for name, _ in sources)]
     rows: _Rows = []
     for category in [*measured.categories(dataset), AVERAGE]:
         row: list[Cell | str] = [category]
-        for metric, _ in metrics:
-            row += ranked([_measured_cell(measured, dataset, category, metric, source) for _, source in sources])
+        for metric in METRICS:
+            row += ranked([_measured_cell(measured, dataset, category, metric.name, source) for _, source in sources])
         rows.append(row)
     title = f"Image AUROC and AUPRO (%) by category: {measured.settings.datasets[dataset].title}"
     notes = [*notes_for(rows), *_category_notes(measured, dataset, sources)]

@@ -4,8 +4,6 @@ from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
-import pandas as pd
-
 from tfcore.config import Settings
 from tfcore.published.numbers import paper, paper_names, statements
 from tfcore.report.ablations import PAPER_ROWS, source_of
@@ -254,9 +252,8 @@ def verdict(parts: list[Part]) -> str:
     return OPEN if any(part.held is None for part in parts) else HELD
 
 
-def claims_table(metrics: pd.DataFrame, settings: Settings) -> Table:
+def claims_table(measured: Measured) -> Table:
     """Make the table of the paper's statements with what was measured and the verdict."""
-    measured = Measured(metrics, settings)
     evidence = Evidence(measured)
     rows: list[list[Cell | str]] = []
     for statement in statements():
@@ -266,10 +263,10 @@ def claims_table(metrics: pd.DataFrame, settings: Settings) -> Table:
     count = {name: sum(row[3] == name for row in rows) for name in (HELD, NOT_HELD, OPEN, UNKNOWN)}
     summary = ", ".join(f"{number} {name}" for name, number in count.items() if number)
     columns = [("", name) for name in ("Id", "Statement", "Measured", "Verdict", "Where")]
-    runs = runs_note(measured, settings.run.datasets, [source_of(row, measured) for row in PAPER_ROWS])
+    runs = runs_note(measured, measured.settings.run.datasets, [source_of(row, measured) for row in PAPER_ROWS])
     return Table("claims", f"Claims of the paper: {summary}", columns, rows, [*NOTES, runs])
 
 
 def write_claims(metrics: Path, settings: Settings, out: Path) -> list[Path]:
     """Write ``claims.md``, ``.tex`` and ``.csv`` into the folder ``out``."""
-    return write_table(claims_table(read_metrics(metrics), settings), out)
+    return write_table(claims_table(Measured(read_metrics(metrics), settings)), out)

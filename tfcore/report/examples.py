@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tfcore.config import Settings
-from tfcore.report.samples import Pixels, Samples, read_samples
+from tfcore.report.samples import Pixels, read_samples
 from tfcore.report.style import MAP_COLOURS
 from tfcore.runs import Run
 
@@ -26,7 +26,7 @@ class Example:
     defect: str
     anomalous: bool
     score: float
-    rank: int  # 1 = highest score of the category
+    rank: int  # 1 = highest score of the category; equal scores share a rank
     of: int
     note: str
     size: int  # side in pixels
@@ -54,17 +54,14 @@ class Gallery:
 def gallery(root: Path, settings: Settings, run: Run, count: int, size: int) -> Gallery | None:
     """Return the examples of a run, pictures at most ``size`` pixels wide; `None` while it has no maps.
 
-    Typical: per kind of defect, and of the good images, the one with the median score. Failures: the two good images
-    with the highest and the two defective ones with the lowest scores, whatever they look like.
+    Typical: `Samples.of_each_kind`. Failures: the two normal images with the highest and the two anomalous ones with
+    the lowest scores, whatever they look like.
     """
     samples = read_samples(run, settings, root)
     if samples is None:
         return None
     final, scores, labels, images = samples.final, samples.scores, samples.labels, samples.images
     floor, peak = float(np.median(final[labels == 0])), float(final.max())
-    order = np.argsort(-scores, kind="stable")
-    ranks = np.empty(len(scores), dtype=int)
-    ranks[order] = np.arange(1, len(scores) + 1)
 
     def example(index: int, note: str) -> Example:
         colours, overlay = _coloured(final[index], floor, peak)
@@ -73,7 +70,7 @@ def gallery(root: Path, settings: Settings, run: Run, count: int, size: int) -> 
             defect=samples.defects[index],
             anomalous=bool(labels[index]),
             score=float(scores[index]),
-            rank=int(ranks[index]),
+            rank=samples.rank(index),
             of=len(scores),
             note=note,
             size=final.shape[1],
@@ -85,37 +82,10 @@ def gallery(root: Path, settings: Settings, run: Run, count: int, size: int) -> 
             truth=_uri(samples.masks[index].astype(np.uint8) * 255, size),
         )
 
-    typical = [example(index, note) for index, note in _typical(samples, count)]
-    failures = [example(index, note) for index, note in _failures(labels, scores)]
+    typical = [example(*choice) for choice in samples.of_each_kind(count)]
+    failures = [example(*choice) for choice in samples.worst(2)]
     separated = bool(scores[labels == 1].min() > scores[labels == 0].max())
     return Gallery(run.dataset, run.category, typical, failures, floor, peak, separated)
-
-
-def _typical(samples: Samples, count: int) -> list[tuple[int, str]]:
-    """Return indices of the median scores: the good images and each kind of defect, further ones by quantile."""
-    defects, scores = np.array(samples.defects), samples.scores
-    kinds = list(dict.fromkeys(defects[samples.labels == 1]))
-    groups = [(kind, np.flatnonzero((defects == kind) & (samples.labels == 1))) for kind in kinds]
-    groups.append(("good", np.flatnonzero(samples.labels == 0)))
-    groups = [(kind, members) for kind, members in groups if len(members)]
-    chosen: list[tuple[int, str]] = []
-    for quantile, word in ((0.5, "median"), (0.9, "high"), (0.1, "low")):
-        for kind, members in groups:
-            ranked = members[np.argsort(scores[members], kind="stable")]
-            index = int(ranked[round(quantile * (len(ranked) - 1))])
-            if len(chosen) < count and index not in (place for place, _ in chosen):
-                chosen.append((index, f"{kind}: {word} score of {len(members)}"))
-    return chosen
-
-
-def _failures(labels: NDArray[np.uint8], scores: NDArray[Any]) -> list[tuple[int, str]]:
-    good, bad = np.flatnonzero(labels == 0), np.flatnonzero(labels == 1)
-    alarms = good[np.argsort(-scores[good], kind="stable")][:2]
-    missed = bad[np.argsort(scores[bad], kind="stable")][:2]
-    notes = ("highest-scored good image", "second highest good image")
-    notes_missed = ("lowest-scored defective image", "second lowest defective image")
-    pairs = [*zip(alarms, notes, strict=False), *zip(missed, notes_missed, strict=False)]
-    return [(int(index), note) for index, note in pairs]
 
 
 def _cut(mask: NDArray[np.bool_]) -> int:

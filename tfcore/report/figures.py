@@ -7,13 +7,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tfcore.config import Settings
+from tfcore.config import Settings, resolve
 from tfcore.files import replacing
-from tfcore.report.measured import Measured, Source, read_metrics
+from tfcore.report.measured import METRICS, Measured, Source, read_metrics
 from tfcore.report.style import COLOURS, line_look, save, use_style
 from tfcore.runs import Run, shared_run
 
-METRICS = (("image_auroc", "Image AUROC (%)"), ("aupro", "AUPRO (%)"))
 SWEEPS = {"lambda": "λ, weight of $M_{disc}$", "kernel": "side of the mean filter (pixels)"}
 TERMS = ("total", "normal", "mask", "anomaly", "consistency")
 
@@ -24,55 +23,64 @@ def write_data(rows: pd.DataFrame, path: Path) -> None:
         rows.to_csv(temporary, index=False, float_format="%.6g")
 
 
-def sweep_data(kind: str, metrics: pd.DataFrame, settings: Settings) -> pd.DataFrame:
+def sweep_data(kind: str, measured: Measured) -> pd.DataFrame:
     """Return the averages of the baseline at every sweep point: dataset, metric, point, value in per cent, categories.
 
     ``kind`` is ``lambda`` or ``kernel``. A dataset whose points stand on different categories is not comparable along
     the curve and is cut to the categories that all points have.
     """
-    measured = Measured(metrics, settings)
+    settings = measured.settings
     source = Source(settings.tables.baseline)
     points = measured.points(f"{kind}=", source)
     rows = []
     for dataset in settings.run.datasets:
-        for metric, _ in METRICS:
+        for metric in METRICS:
             sources = [Source(source.variant, point) for point in points]
-            found = [set(measured.measured_categories(dataset, metric, each)) for each in sources]
+            found = [set(measured.measured_categories(dataset, metric.name, each)) for each in sources]
             common = sorted(set.intersection(*(each for each in found if each))) if any(found) else []
             for each in sources:
-                cell = measured.average(dataset, metric, each, only=common)
+                cell = measured.average(dataset, metric.name, each, only=common)
                 if cell.value is not None:
                     point = float(each.point.removeprefix(f"{kind}="))
                     title = settings.datasets[dataset].title
-                    rows.append((title, metric, point, cell.value, len(common), len(measured.categories(dataset))))
+                    rows.append((title, metric.name, point, cell.value, len(common), len(measured.categories(dataset))))
     return pd.DataFrame(rows, columns=["dataset", "metric", kind, "value", "categories", "of"])
 
 
 def sweep_figure(kind: str, metrics: Path, settings: Settings, out: Path) -> None:
     """Draw both metrics over λ (Fig. 7) or the filter's side (Fig. 8) as ``out``.{png,svg,csv}; best points ringed."""
-    data = sweep_data(kind, read_metrics(metrics), settings)
+    data = sweep_data(kind, Measured(read_metrics(metrics), settings))
     use_style()
-    figure = Figure(figsize=(7.2, 2.9))
-    chosen = settings.score.lambda_ if kind == "lambda" else settings.score.kernel
-    for axes, (metric, name) in zip(figure.subplots(1, 2), METRICS, strict=True):
-        _sweep_axes(axes, data[data["metric"] == metric], kind)
-        axes.axvline(chosen, color="#888888", linewidth=1, linestyle=":", zorder=0)
-        axes.set(xlabel=SWEEPS[kind], ylabel=name)
+    figure = Figure(figsize=(3.6 * len(METRICS), 2.9))
+    for axes, metric in zip(figure.subplots(1, len(METRICS)), METRICS, strict=True):
+        _sweep_axes(axes, data[data["metric"] == metric.name], kind)
+        axes.axvline(setting_used(kind, settings), color="#888888", linewidth=1, linestyle=":", zorder=0)
+        axes.set(xlabel=SWEEPS[kind], ylabel=f"{metric.title} (%)")
     save(figure, out)
     write_data(data, out)
+
+
+def setting_used(kind: str, settings: Settings) -> float:
+    """Return the λ or the filter's side of the baseline's scores, which the tables show."""
+    score = resolve(settings, settings.tables.baseline).score
+    return score.lambda_ if kind == "lambda" else float(score.kernel)
+
+
+def curve_name(curve: pd.DataFrame) -> str:
+    """Return the dataset of one curve of `sweep_data`, and on how many categories it stands while incomplete."""
+    dataset, count, total = (curve[column].iloc[0] for column in ("dataset", "categories", "of"))
+    return str(dataset) if count == total else f"{dataset} ({count}/{total} categories)"
 
 
 def _sweep_axes(axes: Axes, data: pd.DataFrame, kind: str) -> None:
     if data.empty:
         axes.text(0.5, 0.5, "not measured yet", ha="center", va="center", transform=axes.transAxes, color="#666666")
         return
-    for index, (dataset, curve) in enumerate(data.groupby("dataset", sort=False)):
+    for index, (_, curve) in enumerate(data.groupby("dataset", sort=False)):
         look = line_look(index)
-        count, total = int(curve["categories"].iloc[0]), int(curve["of"].iloc[0])
         points, values = curve[kind].to_numpy(), curve["value"].to_numpy()
         best = (float(points[values.argmax()]), float(values.max()))
-        name = f"{dataset}" if count == total else f"{dataset} ({count}/{total} categories)"
-        axes.plot(curve[kind], curve["value"], label=f"{name}: best at {best[0]:g}", **look)
+        axes.plot(curve[kind], curve["value"], label=f"{curve_name(curve)}: best at {best[0]:g}", **look)
         axes.plot(*best, "o", markersize=10, markerfacecolor="none", color=look["color"])
     axes.margins(y=0.25)
     axes.legend(loc="best", fontsize=8)

@@ -6,17 +6,15 @@ from typing import Any
 
 import pandas as pd
 
-from tfcore.config import Settings
+from tfcore.config import Settings, resolve
 from tfcore.errors import UserError
 from tfcore.files import replacing, write_json
 from tfcore.metrics.intervals import mean_interval, over_seeds
 from tfcore.metrics.rows import COLUMNS
-from tfcore.report.measured import one_line
+from tfcore.report.measured import AVERAGE, METRICS, one_line
 
-AVERAGE = "average"
 KEY = ["method", "variant", "seed", "point", "metric"]
 TEXTS = ("method", "dataset", "category", "variant", "point", "metric", "run_id", "commit", "device")
-SUMMARY = ("image_auroc", "aupro")
 
 
 def gather(
@@ -65,8 +63,14 @@ def gathered(
 
 def gathered_for(settings: Settings, files: Sequence[Path | str]) -> pd.DataFrame:
     """Return what the settings make of the files."""
+    return gathered(files, **averaging(settings))
+
+
+def averaging(settings: Settings) -> dict[str, Any]:
+    """Return how the settings average: over which categories, and with the intervals of the baseline's scores."""
     categories = {name: settings.datasets[name].categories for name in settings.run.datasets}
-    return gathered(files, categories, settings.score.confidence, settings.score.resamples)
+    score = resolve(settings, settings.tables.baseline).score
+    return {"categories": categories, "confidence": score.confidence, "resamples": score.resamples}
 
 
 def read_list(file: Path) -> list[Path]:
@@ -143,7 +147,8 @@ def summary(table: pd.DataFrame) -> dict[str, Any]:
 
     With several seeds a metric is their mean, and ``{metric}_sd`` and ``seeds`` stand beside it.
     """
-    main = table[(table["point"] == "main") & (table["category"] == AVERAGE) & table["metric"].isin(SUMMARY)]
+    shown = table["metric"].isin([metric.name for metric in METRICS])
+    main = table[(table["point"] == "main") & (table["category"] == AVERAGE) & shown]
     nested: dict[str, Any] = {}
     for (method, dataset, variant, metric), group in main.groupby(
         ["method", "dataset", "variant", "metric"], sort=False

@@ -17,6 +17,23 @@ from tfcore.runs import METHOD, shared_variant, stage_settings
 AVERAGE = "average"
 METHOD_TITLES = {METHOD: "TransFusion"}
 
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric that tables report: its name here and in the paper's Tables 3 and 4, and how columns are headed."""
+
+    name: str
+    published: str
+    title: str
+    heading: str
+    task: str
+
+
+METRICS = (
+    Metric("image_auroc", "Det AUROC", "Image AUROC", "Det. AUROC", "Det."),
+    Metric("aupro", "Loc AUPRO", "AUPRO", "Loc. AUPRO", "Loc."),
+)
+
 _Key = tuple[str, str, str, str, str, str]  # method, dataset, category, variant, point, metric
 _Value = tuple[float, float | None, float | None]  # value, low, high in per cent
 

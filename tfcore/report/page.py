@@ -8,41 +8,40 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
-from tfcore.config import Settings, digest
+from tfcore.config import Settings, digest, resolve
 from tfcore.cost import Cost, cost_rows, read_jobs, table_costs, total
 from tfcore.files import write_text
-from tfcore.published.numbers import paper, paper_names, release
+from tfcore.published.numbers import paper, release
 from tfcore.report.ablations import ablation_rows, change, published_change, source_of
 from tfcore.report.categories import dataset_table
-from tfcore.report.cells import difference
+from tfcore.report.cells import PAPER_DATASETS, difference
 from tfcore.report.charts import Bar, Line, difference_chart, line_chart, sparkline, strip
 from tfcore.report.claims import claims_table
 from tfcore.report.examples import Gallery, gallery, weight
-from tfcore.report.measured import AVERAGE, Measured, Source, read_metrics
+from tfcore.report.figures import curve_name, setting_used, sweep_data
+from tfcore.report.measured import AVERAGE, METRICS, Measured, Metric, Source, read_metrics
 from tfcore.report.needs import further_datasets, shown_settings
 from tfcore.report.origin import duration, summarise
 from tfcore.report.page_figures import page_figures, relative
 from tfcore.report.page_tables import PageTable, page_table
 from tfcore.report.samples import maps_file
 from tfcore.report.table import Cell, cell_text
-from tfcore.report.tables import NUMBERS, make_table
+from tfcore.report.tables import NUMBERS, table_of
 from tfcore.runs import Run, shared_run
 
 TEMPLATES = Path(__file__).parent / "templates"
 LIMIT = 12_000_000  # bytes of pictures: the page stays under 15 MB
-METRICS = (("image_auroc", "Det AUROC", "Image AUROC"), ("aupro", "Loc AUPRO", "AUPRO"))
-PAPER_TABLES = {"VisA": "Table 1", "MVTec AD": "Table 2"}
+SWEEPS = {"lambda": "λ", "kernel": "side of the mean filter (pixels)"}
 
 
-def write_page(root: Path, settings: Settings, out: Path, profile: str = "slurm", examples: int = 6) -> None:
+def write_page(root: Path, settings: Settings, out: Path, snakemake: str, examples: int = 6) -> None:
     """Write the report page of the benchmark in the folder ``root``, which holds ``results`` and, perhaps, ``data``.
 
-    ``profile`` is the Snakemake profile named in the commands to copy; ``examples`` the pictures per category. Raises
+    ``snakemake`` begins the commands to copy, which a target ends; ``examples`` are the pictures per category. Raises
     `UserError` without ``results/metrics.csv``; everything else may be missing and is then left out.
     """
     results = root / "results"
-    rows = read_metrics(results / "metrics.csv")
-    measured = Measured(rows, settings)
+    measured = Measured(read_metrics(results / "metrics.csv"), settings)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -51,20 +50,20 @@ def write_page(root: Path, settings: Settings, out: Path, profile: str = "slurm"
         undefined=jinja2.StrictUndefined,
     )
     environment.filters |= {"duration": duration, "cell": cell_text, "percent": _percent}
-    context = _context(root, settings, rows, measured, out)
+    context = _context(root, measured, out)
     galleries = _galleries(root, settings, examples)
     page = environment.get_template("page.html").render(
         **context,
         galleries=galleries,
-        profile=profile,
+        snakemake=snakemake,
         style=Markup((TEMPLATES / "style.css").read_text(encoding="utf-8")),
         script=Markup((TEMPLATES / "page.js").read_text(encoding="utf-8")),
     )
     write_text(out, page)
 
 
-def _context(root: Path, settings: Settings, rows: pd.DataFrame, measured: Measured, out: Path) -> dict[str, Any]:
-    results = root / "results"
+def _context(root: Path, measured: Measured, out: Path) -> dict[str, Any]:
+    results, settings = root / "results", measured.settings
     baseline, shown = settings.tables.baseline, shown_settings(settings)
     sources = [Source(variant) for variant in settings.selected_variants]
     return {
@@ -73,17 +72,18 @@ def _context(root: Path, settings: Settings, rows: pd.DataFrame, measured: Measu
         "settings_digest": digest(shown),
         "done": measured.runs(settings.run.datasets, sources),
         "headline": _headline(measured),
-        "tables": _tables(rows, settings, measured, results),
+        "tables": _tables(measured, results),
         "ablations": _ablation_charts(measured),
         "sweeps": _sweeps(measured),
         "scores": _category_scores(measured),
         "curves": _training_curves(root, settings),
-        "claims": claims_table(rows, settings),
+        "claims": claims_table(measured),
         "from_paper": any(settings.datasets[name].published for name in settings.run.datasets),
         "figures": page_figures(results / "figures", settings, out),
         "origin": summarise(results),
         "costs": _costs(root, settings),
         "baseline": baseline,
+        "method": resolve(settings, baseline),  # what the baseline really is: its overrides and protocol filled in
         "results_link": relative(results, out),
     }
 
@@ -95,15 +95,15 @@ def _headline(measured: Measured) -> list[dict[str, Any]]:
     cards = []
     for dataset in [*settings.run.datasets, *([AVERAGE] if len(settings.run.datasets) > 1 else [])]:
         numbers = []
-        for metric, name_there, title in METRICS:
-            cell = _average(measured, dataset, metric, source)
-            others = _published(settings, dataset, metric, name_there)
+        for metric in METRICS:
+            cell = _average(measured, dataset, metric.name, source)
+            others = _published(measured, dataset, metric)
             for variant in settings.tables.compare:
-                other = _average(measured, dataset, metric, Source(variant)).value
+                other = _average(measured, dataset, metric.name, Source(variant)).value
                 others += [(variant.replace("_", " "), other)] if other is not None else []
             drawn = strip(cell.value, cell.low, cell.high, others) if cell.value is not None else Markup("")
             judged = [(name, value, difference(cell, Cell(value)).inside) for name, value in others]
-            numbers.append({"title": title, "cell": cell, "others": judged, "strip": drawn})
+            numbers.append({"title": metric.title, "cell": cell, "others": judged, "strip": drawn})
         title = "Average" if dataset == AVERAGE else settings.datasets[dataset].title
         count = 0 if dataset == AVERAGE else len(measured.categories(dataset))
         cards.append({"title": title, "categories": count, "numbers": numbers})
@@ -114,33 +114,26 @@ def _average(measured: Measured, dataset: str, metric: str, source: Source) -> C
     return measured.overall(metric, source) if dataset == AVERAGE else measured.average(dataset, metric, source)
 
 
-def _published(settings: Settings, dataset: str, metric: str, name_there: str) -> list[tuple[str, float]]:
+def _published(measured: Measured, dataset: str, metric: Metric) -> list[tuple[str, float]]:
     """Return the paper's and the release's averages where they are over the same categories."""
+    settings = measured.settings
     names = settings.run.datasets if dataset == AVERAGE else [dataset]
-    entries = [settings.datasets[name] for name in names]
-    if not all(entry.published and _same_categories(entry.published, entry.categories) for entry in entries):
+    if not all(measured.covers_paper(name) for name in names):
         return []
-    if dataset == AVERAGE and {entry.published for entry in entries} != set(PAPER_TABLES):
+    there = [str(settings.datasets[name].published) for name in names]
+    if dataset == AVERAGE and sorted(there) != sorted(PAPER_DATASETS):
         return []
-    there = "Average" if dataset == AVERAGE else str(entries[0].published)
+    place = "Average" if dataset == AVERAGE else there[0]
     numbers = [
-        ("paper", paper("Table 3", there, AVERAGE, "TransFusion", name_there)),
-        ("authors' release", release(there, AVERAGE, metric)),
+        ("paper", paper("Table 3", place, AVERAGE, "TransFusion", metric.published)),
+        ("authors' release", release(place, AVERAGE, metric.name)),
     ]
     return [(name, number.value) for name, number in numbers if number is not None and number.value is not None]
 
 
-def _same_categories(published: str, categories: list[str]) -> bool:
-    return {*categories, AVERAGE} == set(paper_names(PAPER_TABLES[published], "category"))
-
-
-def _tables(rows: pd.DataFrame, settings: Settings, measured: Measured, results: Path) -> list[PageTable]:
-    timing = results / "timing.csv"
-    tables = [
-        (make_table(number, rows, settings, timing if timing.exists() else None), f"table{number}")
-        for number in NUMBERS
-    ]
-    tables += [(dataset_table(name, measured), "all_tables") for name in further_datasets(settings)]
+def _tables(measured: Measured, results: Path) -> list[PageTable]:
+    tables = [(table_of(number, measured, results / "timing.csv"), f"table{number}") for number in NUMBERS]
+    tables += [(dataset_table(name, measured), "all_tables") for name in further_datasets(measured.settings)]
     return [page_table(table, command) for table, command in tables]
 
 
@@ -150,53 +143,40 @@ def _ablation_charts(measured: Measured) -> list[dict[str, Any]]:
     charts = []
     for dataset in settings.run.datasets:
         published, title = settings.datasets[dataset].published, settings.datasets[dataset].title
-        for metric, name_there, name in METRICS:
+        for metric in METRICS:
             bars = [
                 Bar(
                     row.label,
-                    change(measured, dataset, metric, source_of(row, measured)).value,
-                    published_change(published, row.published, name_there).value if published else None,
+                    change(measured, dataset, metric.name, source_of(row, measured)).value,
+                    published_change(published, row.published, metric.published).value if published else None,
                     group=row.group,
                 )
                 for row in ablation_rows(measured)[1:]
             ]
-            label = f"{title}: change of {name} by each ablation, in percentage points"
-            charts.append({"title": f"{title}, {name}", "chart": difference_chart(bars, label)})
+            label = f"{title}: change of {metric.title} by each ablation, in percentage points"
+            charts.append({"title": f"{title}, {metric.title}", "chart": difference_chart(bars, label)})
     return [chart for chart in charts if chart["chart"]]
 
 
 def _sweeps(measured: Measured) -> list[dict[str, Any]]:
-    settings = measured.settings
     found = []
-    for prefix, x_name, chosen, figure in (
-        ("lambda=", "λ", settings.score.lambda_, 7),
-        ("kernel=", "side of the mean filter (pixels)", float(settings.score.kernel), 8),
-    ):
-        for metric, _, name in METRICS:
-            lines = [_sweep_line(measured, dataset, metric, prefix) for dataset in settings.run.datasets]
-            label = f"{name} over {x_name}, the setting used is {chosen:g}"
-            chart = line_chart([line for line in lines if line.points], x_name, f"{name}, %", label, chosen)
-            if chart:
-                names = [line.name for line in lines if line.points]
-                found.append({"title": f"{name} over {x_name}", "chart": chart, "names": names, "figure": figure})
+    for kind, x_name in SWEEPS.items():
+        data, chosen = sweep_data(kind, measured), setting_used(kind, measured.settings)
+        for metric in METRICS:
+            curves = [curve for _, curve in data[data["metric"] == metric.name].groupby("dataset", sort=False)]
+            lines = [Line(curve_name(curve), list(zip(curve[kind], curve["value"], strict=True))) for curve in curves]
+            title = f"{metric.title} over {x_name}"
+            label = f"{title}, the setting used is {chosen:g}"
+            if chart := line_chart(lines, x_name, f"{metric.title}, %", label, chosen):
+                found.append({"title": title, "chart": chart, "names": [line.name for line in lines]})
     return found
-
-
-def _sweep_line(measured: Measured, dataset: str, metric: str, prefix: str) -> Line:
-    baseline = measured.settings.tables.baseline
-    points = []
-    for point in measured.points(prefix, Source(baseline)):
-        value = measured.average(dataset, metric, Source(baseline, point)).value
-        if value is not None:
-            points.append((float(point.removeprefix(prefix)), value))
-    return Line(measured.settings.datasets[dataset].title, points)
 
 
 def _category_scores(measured: Measured) -> dict[tuple[str, str], list[tuple[str, Cell]]]:
     source = Source(measured.settings.tables.baseline)
     return {
         (dataset, category): [
-            (title, measured.category(dataset, category, metric, source)) for metric, _, title in METRICS
+            (metric.title, measured.category(dataset, category, metric.name, source)) for metric in METRICS
         ]
         for dataset in measured.settings.run.datasets
         for category in measured.categories(dataset)

@@ -10,22 +10,42 @@ from tfcore.errors import UserError
 from tfcore.report.examples import encode
 
 LIMIT = 2_000_000  # bytes; figures beyond are linked
-KINDS = (
-    *("reverse_process", "reconstructions", "examples", "failures", "anomalies", "foregrounds"),
-    *("lambda_sweep", "kernel_sweep", "losses"),
-)
+PER_DATASET, PER_CATEGORY = ("reconstructions", "examples", "failures"), ("anomalies", "foregrounds")
 
 
 def page_figures(folder: Path, settings: Settings, out: Path) -> list[dict[str, str]]:
-    """Return title, picture (a data URI, empty beyond the limit) and links of each figure: known kinds first."""
+    """Return title, picture (a data URI, empty beyond the limit) and links of each of the settings' figures here.
+
+    Other files in the folder are left out: those of datasets that are no longer selected would pass for current ones.
+    """
     found, total = [], 0
-    for file in sorted(folder.rglob("*.png"), key=lambda file: (_place(file, folder), file)):
-        link = f"{relative(folder, out)}/{file.relative_to(folder).as_posix()}"
+    for name, title in figure_names(settings).items():
+        file = folder / f"{name}.png"
+        if not file.exists():
+            continue
+        link = f"{relative(folder, out)}/{name}.png"
         source = _picture(file) if total < LIMIT else ""
         total += len(source)
         vector = link.removesuffix(".png") + ".svg" if file.with_suffix(".svg").exists() else ""
-        found.append({"title": _title(file, folder, settings), "source": source, "link": link, "vector": vector})
+        found.append({"title": title, "source": source, "link": link, "vector": vector})
     return found
+
+
+def figure_names(settings: Settings) -> dict[str, str]:
+    """Return the names and titles of the figures that the workflow makes of these settings, in the page's order."""
+    datasets = [(name, settings.datasets[name]) for name in settings.run.datasets]
+    return (
+        {"reverse_process": "Reverse process"}
+        | {f"{kind}_{name}": _title(kind, entry.title) for kind in PER_DATASET for name, entry in datasets}
+        | {
+            f"{kind}/{name}_{category}": _title(kind, entry.title, category)
+            for kind in PER_CATEGORY
+            for name, entry in datasets
+            for category in entry.categories
+        }
+        | {"lambda_sweep": "Lambda sweep", "kernel_sweep": "Kernel sweep"}
+        | {f"losses_{name}": _title("losses", entry.title) for name, entry in datasets}
+    )
 
 
 def relative(path: Path, out: Path) -> str:
@@ -33,25 +53,9 @@ def relative(path: Path, out: Path) -> str:
     return Path(os.path.relpath(path, out.parent)).as_posix()
 
 
-def _kind(file: Path, folder: Path) -> str:
-    name = file.relative_to(folder).as_posix()
-    return next((kind for kind in KINDS if name.startswith(kind)), "")
-
-
-def _place(file: Path, folder: Path) -> int:
-    kind = _kind(file, folder)
-    return KINDS.index(kind) if kind else len(KINDS)
-
-
-def _title(file: Path, folder: Path, settings: Settings) -> str:
-    """Return words for a figure's name: its kind, the dataset's title, the category."""
-    kind = _kind(file, folder)
-    rest = file.relative_to(folder).with_suffix("").as_posix().removeprefix(kind).strip("_/")
-    dataset = next((name for name in settings.datasets if rest == name or rest.startswith(f"{name}_")), "")
-    title = settings.datasets[dataset].title if dataset else ""
-    words = [kind, title, rest.removeprefix(dataset).strip("_")]
-    text = " · ".join(word.replace("_", " ") for word in words if word)
-    return text[:1].upper() + text[1:]
+def _title(kind: str, dataset: str, category: str = "") -> str:
+    words = [kind.capitalize(), dataset, category.replace("_", " ")]
+    return " · ".join(word for word in words if word)
 
 
 def _picture(file: Path, width: int = 1200) -> str:

@@ -11,7 +11,6 @@ class PageTable:
 
     table: Table
     command: str
-    spans: list[tuple[str, int]]  # groups of columns
     by_column: bool  # methods are columns (a difference refers to a column), else rows
     references: list[tuple[int, str]]
     reference: int
@@ -22,17 +21,11 @@ def page_table(table: Table, command: str) -> PageTable:
     by_column = table.columns[0][1] == "Category"
     if by_column:
         table = _measured_first(table)
-    spans: list[tuple[str, int]] = []
-    for group, _ in table.columns:
-        if spans and spans[-1][0] == group:
-            spans[-1] = (group, spans[-1][1] + 1)
-        else:
-            spans.append((group, 1))
     references = _column_references(table) if by_column else _row_references(table)
     reference = _default_reference(table, references, by_column)
     if len(references) < 2 or table.name == "table5":
         references = []
-    return PageTable(table, command, spans, by_column, references, reference)
+    return PageTable(table, command, by_column, references, reference)
 
 
 def _measured_first(table: Table) -> Table:

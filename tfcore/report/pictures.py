@@ -20,7 +20,7 @@ from safetensors import SafetensorError, safe_open
 from tfcore.config import Settings
 from tfcore.errors import UserError
 from tfcore.report.figures import write_data
-from tfcore.report.samples import Samples, Tile, read_samples
+from tfcore.report.samples import Choice, Samples, Tile, read_samples
 from tfcore.report.style import MAP_COLOURS, same_scale, save, use_style
 from tfcore.runs import Run
 
@@ -91,12 +91,12 @@ def example_figure(dataset: str, settings: Settings, out: Path, count: int = 3) 
     _sheet(_tiles(dataset, settings, lambda samples: samples.typical(count)), ("image", "overlay", "map", "truth"), out)
 
 
-def _tiles(dataset: str, settings: Settings, choose: Callable[[Samples], list[Tile]]) -> list[Tile]:
+def _tiles(dataset: str, settings: Settings, choose: Callable[[Samples], list[Choice]]) -> list[Tile]:
     """Return the chosen images of every category that has maps, one category in memory at a time."""
     tiles: list[Tile] = []
     for category in settings.dataset(dataset).categories:
         samples = read_samples(Run(dataset, category, settings.tables.baseline, settings.run.seeds[0]), settings)
-        tiles += [] if samples is None else choose(samples)
+        tiles += [] if samples is None else [samples.tile(*choice) for choice in choose(samples)]
     return tiles
 
 

@@ -15,6 +15,7 @@ from tfcore.metrics.maps import final_maps, image_scores, read_maps
 from tfcore.runs import Run, packed_folder, shared_run, stage_settings
 
 Pixels = NDArray[np.uint8]
+Choice = tuple[int, str]  # row of a test image, and by which rule it was chosen
 
 
 @dataclass(frozen=True)
@@ -48,27 +49,48 @@ class Samples:
     files: list[str]
     defects: list[str]
 
-    def typical(self, count: int) -> list[Tile]:
-        """Return anomalous images at evenly spaced quantiles of the score, from low to high; one: the median."""
-        members = np.flatnonzero(self.labels == 1)
-        if not len(members):
+    def typical(self, count: int) -> list[Choice]:
+        """Choose anomalous images at evenly spaced quantiles of the score, from low to high; one: the median."""
+        members = self._by_score(self.labels == 1)
+        if not members:
             return []
-        ranked = members[np.argsort(self.scores[members], kind="stable")]
         quantiles = np.linspace(0, 1, count + 2)[1:-1]
-        places = {round(quantile * (len(ranked) - 1)): f"quantile {quantile:.2f}" for quantile in quantiles}
-        return [self._tile(int(ranked[place]), chosen) for place, chosen in places.items()]
+        return list({_at(members, each): f"quantile {each:.2f}" for each in quantiles}.items())
 
-    def worst(self) -> list[Tile]:
-        """Return the highest-scored normal and the lowest-scored anomalous image."""
-        good, bad = np.flatnonzero(self.labels == 0), np.flatnonzero(self.labels == 1)
-        tiles = []
-        if len(good):
-            tiles.append(self._tile(int(good[self.scores[good].argmax()]), "highest-scored normal"))
-        if len(bad):
-            tiles.append(self._tile(int(bad[self.scores[bad].argmin()]), "lowest-scored anomalous"))
-        return tiles
+    def of_each_kind(self, count: int) -> list[Choice]:
+        """Choose ``count`` images: the median score of each defect and of the normal ones, then high and low ones."""
+        defects = np.array(self.defects)
+        anomalous = self.labels == 1
+        groups = {
+            str(kind): self._by_score(anomalous & (defects == kind)) for kind in dict.fromkeys(defects[anomalous])
+        }
+        groups["good"] = self._by_score(~anomalous)
+        chosen: dict[int, str] = {}
+        for quantile, word in ((0.5, "median"), (0.9, "high"), (0.1, "low")):
+            for kind, members in groups.items():
+                if members:
+                    chosen.setdefault(_at(members, quantile), f"{kind}: {word} score of {len(members)}")
+        return list(chosen.items())[:count]
 
-    def _tile(self, index: int, chosen: str) -> Tile:
+    def worst(self, count: int = 1) -> list[Choice]:
+        """Choose the ``count`` highest-scored normal and lowest-scored anomalous images, three of each at most."""
+        places = ("", "second ", "third ")[:count]
+        alarms, missed = self._by_score(self.labels == 0, highest_first=True), self._by_score(self.labels == 1)
+        found = [(index, f"{place}highest-scored normal") for index, place in zip(alarms, places, strict=False)]
+        found += [(index, f"{place}lowest-scored anomalous") for index, place in zip(missed, places, strict=False)]
+        return found
+
+    def _by_score(self, wanted: NDArray[np.bool_], highest_first: bool = False) -> list[int]:
+        """Return the wanted images by rising score; of equal ones the first comes first."""
+        members = np.flatnonzero(wanted)
+        keys = -self.scores[members] if highest_first else self.scores[members]
+        return [int(index) for index in members[np.argsort(keys, kind="stable")]]
+
+    def rank(self, index: int) -> int:
+        """Return an image's place by falling score: 1 = the highest; equal scores share a rank."""
+        return int((self.scores > self.scores[index]).sum()) + 1
+
+    def tile(self, index: int, chosen: str) -> Tile:
         """Copy what a figure shows of one image, so that the category's arrays can be let go."""
         score = float(self.scores[index])
         return Tile(
@@ -77,13 +99,17 @@ class Samples:
             defect=self.defects[index],
             chosen=chosen,
             score=score,
-            rank=int((self.scores > self.scores[index]).sum()) + 1,
+            rank=self.rank(index),
             of=len(self.scores),
             image=None if self.images is None else np.array(self.images[index]),
             reconstruction=self.reconstructions[index].copy(),
             final=self.final[index].copy(),
             truth=self.masks[index].copy(),
         )
+
+
+def _at(ranked: list[int], quantile: float) -> int:
+    return ranked[round(quantile * (len(ranked) - 1))]
 
 
 def maps_file(settings: Settings, run: Run) -> Path:

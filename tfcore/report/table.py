@@ -3,6 +3,7 @@
 import csv
 import io
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 from pathlib import Path
 from typing import Literal
 
@@ -47,6 +48,12 @@ class Table:
     notes: list[str] = field(default_factory=list)
     rules: list[int] = field(default_factory=list)  # rows before which LaTeX draws a rule
     interval_notes: list[str] = field(default_factory=list)  # for the variant with intervals
+
+    @property
+    def spans(self) -> list[tuple[str, int]]:
+        """Return each group of neighbouring columns with its width; columns without a group are groups of ""."""
+        names = [group for group, _ in self.columns]
+        return [(group, len(list(members))) for group, members in groupby(names)]
 
 
 Markup = Literal["markdown", "latex", "text"]
@@ -157,16 +164,10 @@ def _latex_align(table: Table, column: int) -> str:
 
 def _group_header(table: Table) -> list[str]:
     """Return the line of column groups and the rules under them; nothing if no column has a group."""
-    spans: list[tuple[str, int]] = []
-    for group, _ in table.columns:
-        if spans and spans[-1][0] == group:
-            spans[-1] = (group, spans[-1][1] + 1)
-        else:
-            spans.append((group, 1))
-    if not any(group for group, _ in spans):
+    if not any(group for group, _ in table.columns):
         return []
     cells, rules, column = [], [], 1
-    for group, width in spans:
+    for group, width in table.spans:
         cells.append(rf"\multicolumn{{{width}}}{{c}}{{{_escaped(group)}}}")
         if group:
             rules.append(rf"\cmidrule(lr){{{column}-{column + width - 1}}}")

@@ -18,13 +18,12 @@ from tfcore.report.cells import (
     published_cell,
     runs_note,
 )
-from tfcore.report.measured import AVERAGE, Measured, Source, read_metrics
+from tfcore.report.measured import AVERAGE, METRICS, Measured, Source, read_metrics
 from tfcore.report.needs import further_datasets
 from tfcore.report.speed import speed_table
 from tfcore.report.table import Cell, Table, ranked, write_table
 
 NUMBERS = range(1, 10)
-METRICS = (("image_auroc", "Det AUROC", "Det. AUROC"), ("aupro", "Loc AUPRO", "Loc. AUPRO"))
 
 _Rows = list[list[Cell | str]]
 
@@ -65,8 +64,8 @@ def write_tables(
     rows = metrics if isinstance(metrics, pd.DataFrame) else read_metrics(metrics)
     if not numbers and not datasets:
         numbers, datasets = list(NUMBERS), further_datasets(settings)
-    tables = [make_table(number, rows, settings, timing) for number in numbers or []]
     measured = Measured(rows, settings)
+    tables = [table_of(number, measured, timing) for number in numbers or []]
     tables += [dataset_table(name, measured) for name in datasets or []]
     return [file for table in tables for file in write_table(table, out)]
 
@@ -81,7 +80,7 @@ def overview_table(measured: Measured) -> Table:
     settings = measured.settings
     groups = _groups(measured)
     columns = [("", "Origin"), ("", "Method")]
-    columns += [(title, name) for title, _, _ in groups for _, _, name in METRICS]
+    columns += [(title, metric.heading) for title, _, _ in groups for metric in METRICS]
     sources = measured.sources()
     body = [_measured_row(measured, source) for _, source in sources]
     measured_rows: _Rows = [
@@ -120,16 +119,16 @@ def _published_rows(groups: list[tuple[str, str | None, bool]]) -> _Rows:
     methods = paper_names("Table 3", "method")
     body = [
         [
-            published_cell(paper("Table 3", published, AVERAGE, method, metric)) if published else Cell()
+            published_cell(paper("Table 3", published, AVERAGE, method, metric.published)) if published else Cell()
             for _, published, _ in groups
-            for _, metric, _ in METRICS
+            for metric in METRICS
         ]
         for method in methods
     ]
     released = [
-        published_cell(release(published, AVERAGE, metric)) if published else Cell()
+        published_cell(release(published, AVERAGE, metric.name)) if published else Cell()
         for _, published, _ in groups
-        for metric, _, _ in METRICS
+        for metric in METRICS
     ]
     rows: _Rows = [["published", name, *cells] for name, cells in zip(methods, _ranked_columns(body), strict=True)]
     return [*rows, ["release", "TransFusion", *released]]
@@ -142,9 +141,9 @@ def _ranked_columns(body: list[list[Cell]]) -> list[list[Cell]]:
 
 def _measured_row(measured: Measured, source: Source) -> list[Cell]:
     datasets = measured.settings.run.datasets
-    cells = [measured.average(dataset, metric, source) for dataset in datasets for metric, _, _ in METRICS]
+    cells = [measured.average(dataset, metric.name, source) for dataset in datasets for metric in METRICS]
     if len(datasets) > 1:
-        cells += [measured.overall(metric, source) for metric, _, _ in METRICS]
+        cells += [measured.overall(metric.name, source) for metric in METRICS]
     return cells
 
 

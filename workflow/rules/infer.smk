@@ -3,7 +3,7 @@
 
 def per_epoch(pattern):
     """Return the pattern's path for every kept epoch of the baseline's runs, for Tables 8 and 9."""
-    epochs = STAGES["train"][BASELINE]["train"]["keep_epochs"] if BASELINE in VARIANTS else []
+    epochs = STAGES["train"][BASELINE]["train"]["keep_epochs"]
     return [path for epoch in epochs for path in per_run(pattern.replace("{epoch}", str(epoch)), [BASELINE])]
 
 

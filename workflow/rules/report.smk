@@ -1,5 +1,8 @@
 # The report page, and Snakemake's own report (snakemake --report report.html).
 
+import shlex
+from argparse import ArgumentParser
+from itertools import chain
 
 from tfcore.report.needs import shown_settings
 
@@ -7,8 +10,24 @@ from tfcore.report.needs import shown_settings
 report: "../report/workflow.rst"
 
 
-# The page has commands to copy, with the profile that it is made with.
-PROFILE = next((name for option, name in zip(sys.argv, sys.argv[1:]) if option == "--profile"), "slurm")
+def given_command():
+    """Return the command that Snakemake was started with: what decides where and what it makes, without targets.
+
+    Options of several values come first and one of a single value last, so that a target can follow.
+    """
+    parser = ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--configfile", "--configfiles", nargs="+", default=[])
+    parser.add_argument("--config", "-C", nargs="*", default=[])
+    for option in ("--snakefile", "--directory", "--executor", "--jobs", "--cores"):
+        parser.add_argument(option, option[1:3], nargs=1, default=[])
+    parser.add_argument("--profile", action="append", default=[])
+    given = vars(parser.parse_known_args()[0])
+    profiles = given.pop("profile") or [name for name in [os.environ.get("SNAKEMAKE_PROFILE")] if name]
+    options = [[f"--{name}", *values] for name, values in given.items() if values]
+    return shlex.join(["snakemake", *chain(*options, *(["--profile", name] for name in profiles))])
+
+
+COMMAND = given_command()  # the page has commands to copy
 
 
 localrules:
@@ -21,10 +40,7 @@ rule check_claims:
     input:
         "results/metrics.csv",
     output:
-        "results/tables/claims.csv",
-        "results/tables/claims.tex",
-        "results/tables/claims_intervals.md",
-        "results/tables/claims_intervals.tex",
+        *table_files("claims"),
         report(
             "results/tables/claims.md",
             caption="../report/claims.rst",
@@ -58,8 +74,8 @@ rule report:
     benchmark:
         "logs/benchmarks/report.tsv"
     params:
-        settings=as_params(shown_settings(SETTINGS)),
+        settings=as_params(shown_settings(SETTINGS) | BESIDE),
     shell:
         r"""
-        python -m tfcore report --params {PARAMS:q} --profile {PROFILE:q} >{log:q} 2>&1
+        python -m tfcore report --params {PARAMS:q} --snakemake {COMMAND:q} >{log:q} 2>&1
         """

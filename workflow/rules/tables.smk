@@ -1,9 +1,11 @@
 # The paper's tables, measured beside published, each as Markdown, LaTeX and CSV.
 
+from tfcore import TABLE_RECIPE
+from tfcore.published.numbers import published_digest
 from tfcore.report.needs import PLACES, dataset_for, further_datasets, needed_by, reported_variants
 
 TABLES = range(1, 10)
-TABLE_SETTINGS = SETTINGS.model_dump(mode="json", by_alias=True, include={"tables", "run"}) | {
+SELECTED = SETTINGS.model_dump(mode="json", by_alias=True, include={"tables", "run"}) | {
     "datasets": {
         name: SETTINGS.datasets[name].model_dump(include={"title", "layout", "published", "categories"})
         for name in DATASETS
@@ -11,6 +13,8 @@ TABLE_SETTINGS = SETTINGS.model_dump(mode="json", by_alias=True, include={"table
     "variants": SETTINGS.variants,
     "epochs": STAGES["train"][BASELINE]["train"]["epochs"],
 }
+BESIDE = {"recipe": TABLE_RECIPE, "published": published_digest()}  # what tables and the page are made of beside scores
+TABLE_SETTINGS = SELECTED | BESIDE
 FURTHER = further_datasets(SETTINGS)
 
 
@@ -44,9 +48,14 @@ LABELS = {
 }
 
 
+def table_files(table):
+    """Return every file of a table but its Markdown."""
+    return [f"results/tables/{table}{ending}" for ending in (".csv", ".tex", "_intervals.md", "_intervals.tex")]
+
+
 def files_of(table):
     """Return every file of a table. Targets ask for all of them: Snakemake makes anew only what is asked for."""
-    return [f"results/tables/{table}{ending}" for ending in (".md", ".tex", ".csv", "_intervals.md", "_intervals.tex")]
+    return [f"results/tables/{table}.md", *table_files(table)]
 
 
 def title_of(number):
@@ -76,16 +85,29 @@ localrules:
     table9,
 
 
+TIMED = SETTINGS.tables.model_dump(include={"inference_steps", "inference_batches"}) | {
+    "model": STAGES["train"][BASELINE]["model"],
+    "diffusion": STAGES["train"][BASELINE]["diffusion"],
+    "crop": STAGES["train"][BASELINE]["data"]["crop"],
+}
+
+TIMED_MODEL = str(SHOWN.checkpoint)
+
+
+# The weights do not matter for the time, so a checkpoint that is there is no input: when another run is shown, the times
+# of the device that they were measured on stay.
+def model_to_time(wildcards):
+    """Return the checkpoint, unless it is there already."""
+    return [] if is_made(SHOWN, "train") else [TIMED_MODEL]
+
+
 rule make_table:
     """One table of the paper."""
     input:
         scores=lambda wildcards: SCORES_OF[wildcards.number],
         timing=lambda wildcards: ["results/timing.csv"] if wildcards.number == "5" else [],
     output:
-        "results/tables/table{number}.csv",
-        "results/tables/table{number}.tex",
-        "results/tables/table{number}_intervals.md",
-        "results/tables/table{number}_intervals.tex",
+        *table_files("table{number}"),
         report(
             "results/tables/table{number}.md",
             caption="../report/table.rst",
@@ -110,8 +132,7 @@ rule make_table:
 rule time_inference:
     """Seconds per image on this device, over numbers of timesteps and batch sizes (Table 5)."""
     input:
-        model=ancient(str(SHOWN.checkpoint)),
-        record=str(SHOWN.checkpoint.with_name("run.json")),
+        model_to_time,
     output:
         "results/timing.csv",
     log:
@@ -124,11 +145,10 @@ rule time_inference:
         mem_mb=lambda wildcards, attempt: 12000 * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
-        settings=as_params(SETTINGS.tables.model_dump(include={"inference_steps", "inference_batches"})),
-        shown=str(SHOWN.checkpoint),
+        settings=as_params(TIMED),
     shell:
         r"""
-        python -m tfcore time-inference --checkpoint {input.model:q} --out {output:q} --params {PARAMS:q} \
+        python -m tfcore time-inference --checkpoint {TIMED_MODEL:q} --out {output:q} --params {PARAMS:q} \
             >{log:q} 2>&1
         """
 
@@ -138,10 +158,7 @@ rule make_dataset_table:
     input:
         lambda wildcards: reported(wildcards.dataset),
     output:
-        "results/tables/table_{dataset}.csv",
-        "results/tables/table_{dataset}.tex",
-        "results/tables/table_{dataset}_intervals.md",
-        "results/tables/table_{dataset}_intervals.tex",
+        *table_files("table_{dataset}"),
         report(
             "results/tables/table_{dataset}.md",
             caption="../report/dataset_table.rst",

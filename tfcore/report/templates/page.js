@@ -38,7 +38,7 @@ function sortBy(table, column, header) {
     const [x, y] = [value(a), value(b)];
     if (x === null || y === null) return (x === null) - (y === null);
     // The first click on numbers shows the highest first, on words the first of the alphabet.
-    const order = isNumber ? x - y : y.localeCompare(x);
+    const order = isNumber ? x - y : y.localeCompare(x, "en", { numeric: true });
     return up ? order : -order;
   });
   body.append(...rows);
