@@ -28,6 +28,7 @@ rule make_demo_data:
         "logs/make_demo_data.log",
     benchmark:
         "logs/benchmarks/make_demo_data.tsv"
+    threads: 4
     shell:
         r"""
         python -m tfcore demo-data --out data/demo >{log:q} 2>&1
@@ -126,6 +127,7 @@ rule check_category:
         "logs/check_category/{dataset}/{category}.log",
     benchmark:
         "logs/benchmarks/check_category/{dataset}/{category}.tsv"
+    priority: 2  # before trainings, which wait for it
     resources:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
@@ -155,6 +157,7 @@ rule pack_category:
         "logs/pack_category/{dataset}/{category}.log",
     benchmark:
         "logs/benchmarks/pack_category/{dataset}/{category}.tsv"
+    priority: 2  # before trainings, which wait for it
     threads: 4
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
@@ -179,6 +182,7 @@ rule pack_textures:
         "logs/pack_textures.log",
     benchmark:
         "logs/benchmarks/pack_textures.tsv"
+    priority: 2  # before trainings, which wait for it
     threads: 4
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
