@@ -57,7 +57,7 @@ def start_record(run: Run, stage: str, settings: dict[str, Any], device: str = "
     import torch
 
     identity = {"method": METHOD, "dataset": run.dataset, "category": run.category, "variant": run.variant}
-    packages = ("tfcore", "torch", "numpy", "scikit-image", "scikit-learn", "pytorch-msssim")
+    packages = ("tfcore", "torch", "numpy", "scikit-image", "pytorch-msssim")
     return {
         "run_id": run.id,
         **identity,
