@@ -2,6 +2,9 @@
 
 import json
 import re
+import shutil
+
+from pages import ROOT
 
 FIGURES = ("reconstructions", "failures", "examples", "losses")
 DATASETS = ("demo_mvtec", "demo_visa")
@@ -20,3 +23,18 @@ def test_report_has_every_table_and_figure_with_caption_and_labels(repository):
     labels = [json.loads(found) for found in re.findall(r'"labels": (\{[^{}]*\})', page)]
     assert {each["table"] for each in labels if "table" in each} == {"claims", *map(str, range(1, 10))}
     assert {each["dataset"] for each in labels if each.get("figure") == "failures"} == set(DATASETS)
+
+
+def test_every_link_of_the_page_leads_to_a_file(finished):
+    page = finished.folder / "results/report/index.html"
+    links = re.findall(r'(?:href|src)="(\.\./[^"#]+)"', page.read_text(encoding="utf-8"))
+    assert len(links) > 30
+    assert not [link for link in links if not (page.parent / link).exists()]
+
+
+def test_the_page_is_kept_for_the_browser_tests(finished):
+    shown = ROOT / "runs/tests/results"
+    shutil.rmtree(shown, ignore_errors=True)
+    for name in ("report", "tables", "figures"):
+        shutil.copytree(finished.folder / "results" / name, shown / name)
+    assert (shown / "report/index.html").exists()
