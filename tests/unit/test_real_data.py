@@ -23,7 +23,7 @@ def needs(name):
     [
         pytest.param(*row, marks=needs(row[2]), id=row[1])
         for row in (
-            ("visa", "capsules", "VisA_capsules_512.tar", (542, 60, 100), (0.4, 0.65)),
+            ("visa", "capsules", "VisA_capsules_512.tar", (542, 60, 100), (0.3, 0.5)),
             ("mvtec_ad", "screw", "mvtec_screw_320.tar.xz", (320, 41, 119), (0.08, 0.25)),
         )
     ],
