@@ -66,4 +66,4 @@ docs: $(VENV)/.developer  ## Build the documentation into site/
 	$(RUN)/mkdocs build --strict
 
 clean:  ## Remove the demo's runs, caches and logs; never results/ or data/
-	rm -rf runs/demo .mypy_cache .pytest_cache .ruff_cache site
+	rm -rf runs/demo runs/tests runs/screenshots .mypy_cache .pytest_cache .ruff_cache site

@@ -65,7 +65,7 @@ def start_record(run: Run, stage: str, settings: dict[str, Any], device: str = "
     """
     import torch
 
-    packages = ("tfcore", "torch", "numpy", "scikit-image", "scikit-learn", "pytorch-msssim")
+    packages = ("tfcore", "torch", "numpy", "scikit-image", "pytorch-msssim")
     return {
         "run_id": run.id,
         **run_names(run),

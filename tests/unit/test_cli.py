@@ -1,9 +1,11 @@
 """Mistakes on the command line are one line that names the file or the known names, whatever went wrong."""
 
+import re
 import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 import tfcore.cli
 
@@ -24,6 +26,15 @@ def run(tmp_path, monkeypatch, capsys):
         return done.value.code or 0, capsys.readouterr().err
 
     return call
+
+
+def test_help_lists_every_stage():
+    from tfcore.cli import bench, data, method, page, plan, report, score  # noqa: F401  # each registers its commands
+
+    shown = CliRunner().invoke(tfcore.cli.app, ["--help"], terminal_width=100)
+    assert shown.exit_code == 0
+    stages = "fetch check-data pack pack-textures train infer score-run sweep-run gather tables claims figure report"
+    assert set(stages.split()) <= set(re.findall(r"^\W*([a-z-]+) ", shown.stdout, re.MULTILINE))
 
 
 @pytest.mark.parametrize("command", ["train", "infer", "score-run", "sweep-run", "gallery"])

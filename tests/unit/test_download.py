@@ -4,8 +4,10 @@ import errno
 import fcntl
 import hashlib
 import os
+import pty
 import re
 import shutil
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -211,6 +213,21 @@ def test_a_log_file_gets_lines_with_speed_and_time_left(capsys):
         time.sleep(0.01)
         progress.update(SIZE // 2, SIZE)
     assert re.search(r"data\.tar: 0 of 0 MB, \d+\.\d MB/s, 0 min left\n$", capsys.readouterr().err)
+
+
+def test_a_terminal_gets_a_bar_with_speed_and_time_left(monkeypatch):
+    reading, writing = pty.openpty()
+    with os.fdopen(writing, "w") as terminal:
+        for name, value in (("TERM", "xterm"), ("COLUMNS", "100")):
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(sys, "stderr", terminal)
+        with Progress("data.tar", 4_000_000) as progress:
+            for done in (1_000_000, 2_000_000, 3_000_000):
+                progress.update(done, 4_000_000)
+                time.sleep(0.05)
+        seen = os.read(reading, 100_000).decode()
+    os.close(reading)
+    assert re.search(r"data\.tar .*3\.0/4\.0 MB.* \d+\.\d MB/s.*\d:\d\d:\d\d", re.sub(r"\x1b\[[\d;?]*\w", "", seen))
 
 
 def test_a_server_that_is_down(tmp_path):

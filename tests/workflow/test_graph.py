@@ -161,6 +161,15 @@ def test_a_table_asks_only_for_the_runs_that_it_shows(tmp_path, target, training
     assert "gather_metrics" not in counts
 
 
+def test_a_dataset_beside_the_papers_gets_a_table_of_its_own(tmp_path):
+    third = "my_parts: {title: My parts, layout: mvtec, categories: [cog], local: my_parts}"
+    chosen = ("run={datasets: [visa, mvtec_ad, my_parts]}", f"datasets={{{third}}}")
+    done = snakemake("--dry-run", "--directory", tmp_path, "--config", *chosen, "--", "tables")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert job_counts(done.stdout + done.stderr)["make_dataset_table"] == 1
+    assert "results/tables/table_my_parts.md" in done.stdout + done.stderr
+
+
 def test_demo_plan_lists_every_row_of_table_4(tmp_path):
     done = snakemake("--dry-run", "--profile", "demo", "--directory", tmp_path, "all_tables")
     counts = job_counts(done.stdout + done.stderr)

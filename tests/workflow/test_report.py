@@ -4,6 +4,9 @@ import html
 import json
 import re
 import shlex
+import shutil
+
+from pages import ROOT
 
 FIGURES = ("reconstructions", "failures", "examples", "losses")
 DATASETS = ("demo_mvtec", "demo_visa")
@@ -38,3 +41,18 @@ def test_page_offers_the_command_that_makes_its_tables(repository):
     assert {"all_tables", "report", "table1", "table9"} <= targets
     table1 = next(command for command in commands if command[-1] == "table1")
     assert "Nothing to be done" in repository.run(*table1).stderr
+
+
+def test_every_link_of_the_page_leads_to_a_file(finished):
+    page = finished.folder / "results/report/index.html"
+    links = re.findall(r'(?:href|src)="(\.\./[^"#]+)"', page.read_text(encoding="utf-8"))
+    assert len(links) > 30
+    assert not [link for link in links if not (page.parent / link).exists()]
+
+
+def test_the_page_is_kept_for_the_browser_tests(finished):
+    shown = ROOT / "runs/tests/results"
+    shutil.rmtree(shown, ignore_errors=True)
+    for name in ("report", "tables", "figures"):
+        shutil.copytree(finished.folder / "results" / name, shown / name)
+    assert (shown / "report/index.html").exists()
