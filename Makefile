@@ -50,7 +50,7 @@ check: $(VENV)/.developer  ## Lint and type-check
 	$(RUN)/mypy
 
 test-slurm: $(VENV)/.developer  ## Test the SLURM profile on a real slurmctld with emulated nodes (root; installs SLURM)
-	INSTALL_SLURM=1 $(RUN)/python -m pytest tests/slurm
+	INSTALL_SLURM=1 $(RUN)/python -m pytest -rs tests/slurm
 
 test-browser: $(VENV)/.developer  ## Test the report page in headless Chromium
 	$(RUN)/python -m pytest tests/browser

@@ -1,13 +1,14 @@
 """A real SLURM on this host for the tests of this folder: three emulated nodes, two fake GPUs on each of two."""
 
+import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-import psutil
 import pytest
 import yaml
 
@@ -39,8 +40,9 @@ def installed():
 def install():
     """Install what is missing from the distribution (Debian, Ubuntu)."""
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for command in (["apt-get", "update", "-q"], ["apt-get", "install", "-q", "-y", *PACKAGES]):
-        subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
+    commands = [["apt-get", "update", "-q"], ["apt-get", "install", "-q", "-y", "--no-install-recommends", *PACKAGES]]
+    for command in commands:
+        subprocess.run(command, env=environment, check=False, stdout=subprocess.DEVNULL)
 
 
 @pytest.fixture(scope="session")
@@ -53,32 +55,47 @@ def cluster(tmp_path_factory):
         pytest.skip("a cluster of some minutes: `make test-slurm` starts it")
     if os.geteuid() != 0:
         pytest.skip("an emulated SLURM cluster needs root")
-    if not installed():
-        if not shutil.which("apt-get"):
-            pytest.skip("SLURM and munge are not installed, and there is no apt-get to install them with")
+    if not installed() and shutil.which("apt-get"):
         install()
+    if not installed():
+        pytest.skip("SLURM and munge are not installed, and cannot be installed with apt-get")
     state = Path("/var/tmp/transfusion-test-slurm")
     shutil.rmtree(state, ignore_errors=True)
-    started = subprocess.run([CLUSTER / "start.sh", state], capture_output=True, text=True, check=False)
-    if started.returncode == 3:
-        pytest.skip(started.stderr.strip())
     try:
+        started = subprocess.run([CLUSTER / "start.sh", state], capture_output=True, text=True, check=False)
+        if started.returncode == 3:
+            pytest.skip(started.stderr.strip())
         assert started.returncode == 0, started.stdout + started.stderr
         yield state
     finally:
-        subprocess.run([CLUSTER / "stop.sh", state], check=False)
+        cut_short = subprocess.run(["squeue", "-h"], capture_output=True, check=False).stdout  # by a failure or Ctrl-C
+        left = stop(state)
+    assert cut_short or left == []
+
+
+def stop(state):
+    """Stop this cluster, no other; returns the command lines of what did not end by itself and was killed."""
+    settings = Path("/etc/slurm/slurm.conf")
+    if not settings.exists() or "made by tests/slurm/cluster" not in settings.read_text():
+        return []
+    # In a session of its own: a second Ctrl-C does not reach it.
+    subprocess.run([CLUSTER / "stop.sh", state], check=False, start_new_session=True)
+    left = processes(state)
+    end = time.monotonic() + 60
+    while left and time.monotonic() < end:  # a training that was told to end saves its state first
+        time.sleep(0.5)
         left = processes(state)
-        lines = [process.info["cmdline"] for process in left]
-        kill(left)  # so that a failed test leaves nothing to the next one
-    assert lines == []
+    kill(left)
+    return [process.info["cmdline"] for process in left]
 
 
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory):
     """Make and pack the demo's data once, without the cluster."""
     folder = tmp_path_factory.mktemp("prepared")
-    result = Benchmark(folder).snakemake("--cores", "2", "data", profiles=[])
-    assert result.wait(timeout=900) == 0, result.log.read_text()
+    with contextlib.closing(Benchmark(folder)) as benchmark:
+        result = benchmark.snakemake("--cores", "2", "data", profiles=[])
+        assert result.wait(timeout=1800) == 0, result.log.read_text()
     return folder
 
 
@@ -86,9 +103,8 @@ def prepared(tmp_path_factory):
 def benchmark(tmp_path, prepared):
     """A benchmark folder whose data are packed already, in a folder that every node sees."""
     shutil.copytree(prepared, tmp_path / "run", symlinks=True)
-    benchmark = Benchmark(tmp_path / "run")
-    yield benchmark
-    kill([psutil.Process(started.pid) for started in benchmark.started if started.poll() is None])
+    with contextlib.closing(Benchmark(tmp_path / "run")) as benchmark:
+        yield benchmark
 
 
 class Snakemake(subprocess.Popen):
@@ -100,6 +116,8 @@ class Snakemake(subprocess.Popen):
 class Benchmark:
     """A working directory of the benchmark with micro settings, and what the tests ask of it."""
 
+    profiles = ("slurm", *SITE)
+
     def __init__(self, folder, **settings):
         self.folder = folder
         self.settings = folder.parent / f"{folder.name}.yaml"
@@ -110,7 +128,7 @@ class Benchmark:
         """Write the overlay with the test's own settings."""
         self.settings.write_text(yaml.safe_dump(settings))
 
-    def snakemake(self, *arguments, profiles=("slurm", *SITE)):
+    def snakemake(self, *arguments, profiles=profiles):
         """Start Snakemake from the repository root, as a user would."""
         overlays = ["profiles/demo/params.yaml", "tests/slurm/micro.yaml", str(self.settings)]
         named = [word for profile in profiles for word in ("--profile", profile)]
@@ -128,3 +146,19 @@ class Benchmark:
         process.log = log
         self.started.append(process)
         return process
+
+    def tfcore(self, *words):
+        """Run a command of the program with the benchmark's settings and return what it prints."""
+        command = [sys.executable, "-m", "tfcore", *words, "--params", self.params()]
+        return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=True).stdout
+
+    def params(self):
+        """Return the settings file that the jobs read."""
+        return max((self.folder / "work" / "settings").glob("*.json"), key=lambda file: file.stat().st_mtime)
+
+    def close(self):
+        """Kill each Snakemake that still runs, with what it started on this host."""
+        for process in self.started:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()

@@ -20,7 +20,7 @@ def running():
 
 
 def jobs():
-    """Return all jobs that the cluster knows, finished ones too: id, state, node, partition, comment, gpus."""
+    """Return all jobs that the cluster knows, finished ones too, in the order of submission."""
     found = []
     for block in command("scontrol", "show", "jobs").split("\n\n"):
         fields = dict(re.findall(r"(\w+)=(\S*)", block))
@@ -38,9 +38,11 @@ def jobs():
                 "comment": fields.get("Comment", ""),
                 "restarts": int(fields["Restarts"]),
                 "gpus": int(gpus.group(1)) if gpus else 0,
+                "limit": fields["TimeLimit"],
+                "memory": fields["MinMemoryNode"],
             }
         )
-    return found
+    return sorted(found, key=lambda job: int(job["id"]))
 
 
 def wait_for(condition, seconds, what):

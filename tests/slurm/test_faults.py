@@ -4,7 +4,6 @@ One benchmark with four trainings on two nodes meets all of them; each must cost
 saved state, and the result must be the one of a training that nothing happened to.
 """
 
-import contextlib
 import json
 import os
 import re
@@ -15,19 +14,28 @@ from pathlib import Path
 
 import psutil
 import pytest
+from trainings import (
+    ONE_DATASET,
+    held_with_saved_states,
+    log_of,
+    next_attempt,
+    resume_when_terminated,
+    stopped,
+    training_of,
+)
 
 from slurm import command, is_living, jobs, kill, processes, running, wait_for
 
-pytestmark = [pytest.mark.slurm, pytest.mark.timeout(2400)]
+pytestmark = [pytest.mark.slurm, pytest.mark.timeout(3600)]
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 EPOCHS = 20
 
 
 def test_nothing_is_lost_and_nothing_is_trained_twice(cluster, benchmark):
-    benchmark.configure(train={"epochs": EPOCHS}, run={"seeds": [0, 1]})
+    benchmark.configure(train={"epochs": EPOCHS}, run=ONE_DATASET | {"seeds": [0, 1]})
     first = benchmark.snakemake("checkpoints")
-    trainings = held_with_saved_states(benchmark)
+    trainings = held_with_saved_states(benchmark, 4)
     nodes = sorted({job["node"] for job in trainings})
     assert nodes == ["g1", "g2"]  # two GPUs each
     pair, (limited, lost) = [[job for job in trainings if job["node"] == node] for node in nodes]
@@ -36,24 +44,26 @@ def test_nothing_is_lost_and_nothing_is_trained_twice(cluster, benchmark):
     command("scontrol", "update", f"JobId={limited['id']}", "TimeLimit=1")
     urgent = ["-p", "urgent", "-w", nodes[0], "--gpus=1", "-t", "5", "--mem=100", "-o", "/dev/null", "--wrap=sleep 2"]
     command("sbatch", *urgent)
-    preempted = wait_for(lambda: next(filter(stopped, pair), None), 300, "a preemption")
+    preempted = wait_for(lambda: next(filter(stopped, pair), None), 600, "a preemption")
     cancelled = next(job for job in pair if job != preempted)
+    told_to_end = training_of(cancelled)
     command("scancel", cancelled["id"])
-    # SLURM looks at limits every half minute. Its signal waits for a held process to go on, for some seconds.
-    wait_for(lambda: signal.SIGTERM in pending(held) or not held.is_running(), 300, "the time limit")
-    with contextlib.suppress(psutil.NoSuchProcess):
-        held.resume()
+    resume_when_terminated(told_to_end, 120, "SIGTERM from scancel")
+    resume_when_terminated(held, 600, "the time limit")  # SLURM looks at limits every half minute
     for victim in (cancelled, limited):
-        wait_for(lambda job=victim: stopped(job), 300, f"the end of {victim}")
+        wait_for(lambda job=victim: stopped(job), 600, f"the end of {victim}")
+        again = wait_for(lambda job=victim: next_attempt(job), 600, f"the next attempt of {victim}")
+        assert (victim["limit"], victim["memory"]) == ("00:30:00", "3000M")
+        assert (again["limit"], again["memory"]) == ("01:00:00", "6000M")
     lose_node(cluster, nodes[1])
-    wait_for(lambda: stopped(lost), 300, "the lost job back in the queue")
+    wait_for(lambda: stopped(lost), 600, "the lost job back in the queue")
     find_node(nodes[1])
 
     # As soon as the last of them goes on, Snakemake itself is killed and started anew at once.
-    wait_for(lambda: "resumed after" in log_of(benchmark, lost), 400, "the lost training that goes on")
+    wait_for(lambda: "resumed after" in log_of(benchmark, lost), 900, "the lost training that goes on")
     os.killpg(first.pid, signal.SIGKILL)
     first.wait()
-    assert benchmark.snakemake("--unlock", "checkpoints").wait(timeout=200) == 0
+    assert benchmark.snakemake("--unlock", "checkpoints").wait(timeout=600) == 0
     second = benchmark.snakemake("checkpoints")
     assert second.wait(timeout=1500) == 0, second.log.read_text()[-5000:]
 
@@ -68,62 +78,9 @@ def test_nothing_is_lost_and_nothing_is_trained_twice(cluster, benchmark):
         assert steps[-1] == record["steps"]
     assert model_of(uninterrupted(benchmark)) == model_of(benchmark.folder)
 
-    wait_for(lambda: running() == [], 300, "the end of all jobs")
+    wait_for(lambda: running() == [], 600, "the end of all jobs")
     assert [path for path in (benchmark.folder / "work").glob("*/*/*/*") if path.suffix != ".json"] == []
     wait_for(lambda: of_folder(benchmark.folder) == [], 60, "the end of all processes of the benchmark")
-
-
-def held_with_saved_states(benchmark):
-    """Return the four training jobs, each held as soon as it has saved a state: so none ends before its fault.
-
-    A held process costs no time of the processor, so that the test need not train for long.
-    """
-    held = {}
-
-    def all_held():
-        for job in jobs():
-            training = job["state"] == "RUNNING" and job["comment"].startswith("rule_train_model")
-            if training and job["id"] not in held and has_state(benchmark, job):
-                training_of(job).suspend()
-                held[job["id"]] = job
-        return len(held) == 4
-
-    wait_for(all_held, 400, "four trainings with saved states")
-    return list(held.values())
-
-
-def run_of(job):
-    """Return the run that a job trains, as in the names of its files: dataset/category/variant/seed."""
-    dataset, category, seed = re.search(r"wildcards_(demo_mvtec)_(\w+)_full_(\d)", job["comment"]).groups()
-    return f"{dataset}/{category}/full/seed{seed}"
-
-
-def has_state(benchmark, job):
-    return any((benchmark.folder / "work" / run_of(job)).glob("state-*.pt"))
-
-
-def log_of(benchmark, job):
-    file = benchmark.folder / f"logs/train_model/{run_of(job)}.log"
-    return file.read_text(errors="replace") if file.exists() else ""
-
-
-def training_of(job):
-    """Return the process that trains in a job."""
-    for process in psutil.process_iter(["cmdline", "environ", "status"]):
-        line = process.info["cmdline"] or []
-        if line[1:4] == ["-m", "tfcore", "train"] and process.info["environ"].get("SLURM_JOB_ID") == job["id"]:
-            return process
-    raise AssertionError(f"no training in {job}")
-
-
-def pending(process):
-    """Return the signals that wait for a held process to go on."""
-    try:
-        status = Path(f"/proc/{process.pid}/status").read_text()
-    except OSError:  # it has ended
-        return set()
-    mask = int(re.search(r"ShdPnd:\s*(\w+)", status).group(1), 16)
-    return {number for number in range(1, 65) if mask & (1 << (number - 1))}
 
 
 def lose_node(cluster, node):
@@ -161,19 +118,12 @@ def on_node(node):
     return found
 
 
-def stopped(job):
-    """Return whether the job has ended or went back to the queue."""
-    now = next(other for other in jobs() if other["id"] == job["id"])
-    return now["state"] not in ("RUNNING", "COMPLETING") or now["restarts"] > job["restarts"]
-
-
 def uninterrupted(benchmark):
     """Train one of the runs again, here and in one go, from the same packed images; return its folder."""
     folder = benchmark.folder.parent / "reference"
     folder.mkdir()
     (folder / "data").symlink_to(benchmark.folder / "data")
-    settings = max((benchmark.folder / "work" / "settings").glob("*.json"), key=lambda file: file.stat().st_mtime)
-    words = ["train", "--dataset", "demo_mvtec", "--category", "cloth", "--seed", "0", "--params", settings]
+    words = ["train", "--dataset", "demo_mvtec", "--category", "cloth", "--seed", "0", "--params", benchmark.params()]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
     subprocess.run([sys.executable, "-m", "tfcore", *words], cwd=folder, env=environment, check=True)
     return folder
