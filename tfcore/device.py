@@ -181,11 +181,12 @@ def forward_operations(model: ModelSettings, size: int) -> float:
 
 
 def to_device(module: nn.Module, device: torch.device) -> nn.Module:
-    """Move a network to the device, channels last where that is faster: where there are matrix units for bfloat16.
+    """Move a network to the device, channels last where that is faster: with bfloat16 units, and on CPUs with AVX-512.
 
-    On a CPU without them the channels-last kernels were the slower ones (docs/performance.md).
+    On a CPU with AVX2 the channels-last kernels were the slower ones (docs/performance.md).
     """
-    layout = torch.channels_last if has_bfloat16(device) else torch.contiguous_format
+    wide = device.type == "cpu" and torch.backends.cpu.get_cpu_capability() == "AVX512"
+    layout = torch.channels_last if wide or has_bfloat16(device) else torch.contiguous_format
     return module.to(device=device, memory_format=layout)  # type: ignore[call-overload, no-any-return]
 
 

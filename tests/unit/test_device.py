@@ -17,6 +17,7 @@ from tfcore.device import (
     prepare,
     reproducible,
     take,
+    to_device,
     upload,
 )
 from tfcore.errors import UserError
@@ -108,6 +109,20 @@ def test_automatic_precision_needs_units_for_it(monkeypatch):
     assert isinstance(autocast("float32", CPU), nullcontext)
     assert not isinstance(autocast("bfloat16", CPU), nullcontext)
     assert isinstance(has_bfloat16(CPU), bool)
+
+
+@pytest.mark.parametrize(
+    ("capability", "units", "layout"),
+    [
+        ("AVX2", False, torch.contiguous_format),
+        ("AVX512", False, torch.channels_last),
+        ("AVX2", True, torch.channels_last),
+    ],
+)
+def test_channels_come_last_where_that_is_faster(monkeypatch, capability, units, layout):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    monkeypatch.setattr(device_module, "has_bfloat16", lambda _: units)
+    assert to_device(torch.nn.Conv2d(4, 4, 3), CPU).weight.is_contiguous(memory_format=layout)
 
 
 @pytest.mark.parametrize(
