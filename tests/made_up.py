@@ -1,13 +1,15 @@
-"""Made-up results for tests of what is drawn from results; the numbers mean nothing."""
+"""Made-up results for tests of what is drawn from results, the numbers mean nothing; and a small drawn category."""
 
 import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from PIL import Image
 from safetensors.numpy import save_file
 
 from tfcore.config import Settings, load_settings
+from tfcore.data.demo import draw
 from tfcore.report.gather import averages
 from tfcore.report.measured import COLUMNS
 from tfcore.runs import Run, packed_folder, shared_variant
@@ -109,3 +111,19 @@ def write_pack(folder: Path, run: Run, rng: np.random.Generator) -> None:
     about = {"dataset": run.dataset, "category": run.category, "size": SIZE}
     about |= {"counts": {"train": 0, "good": GOOD, "anomalous": BAD}}
     (folder / "pack.json").write_text(json.dumps(about), encoding="utf-8")
+
+
+def save(pixels: np.ndarray, file: Path) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(file)
+
+
+def draw_dataset(folder: Path) -> None:
+    """Draw a category of eight images in the MVTec layout."""
+    for index in range(4):
+        save(draw("nut", "good", index)[0], folder / "train" / "good" / f"{index}.png")
+    for index in range(2):
+        save(draw("nut", "good", 10 + index)[0], folder / "test" / "good" / f"{index}.png")
+        image, mask = draw("nut", "rust", index)
+        save(image, folder / "test" / "rust" / f"{index}.png")
+        save(mask.astype(np.uint8) * 255, folder / "ground_truth" / "rust" / f"{index}_mask.png")

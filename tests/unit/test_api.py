@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from PIL import Image
+from made_up import draw_dataset, save
 
 from tfcore.data.demo import draw
 
@@ -27,21 +27,6 @@ PARTS = {
     "run": {"datasets": ["my_parts"]},
     "datasets": {"my_parts": {"title": "My parts", "layout": "mvtec", "categories": ["cog"], "local": "my_parts"}},
 }
-
-
-def save(pixels: np.ndarray, file: Path) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels).save(file)
-
-
-def draw_dataset(folder: Path) -> None:
-    for index in range(4):
-        save(draw("nut", "good", index)[0], folder / "train" / "good" / f"{index}.png")
-    for index in range(2):
-        save(draw("nut", "good", 10 + index)[0], folder / "test" / "good" / f"{index}.png")
-        image, mask = draw("nut", "rust", index)
-        save(image, folder / "test" / "rust" / f"{index}.png")
-        save(mask.astype(np.uint8) * 255, folder / "ground_truth" / "rust" / f"{index}_mask.png")
 
 
 @pytest.fixture(scope="module")

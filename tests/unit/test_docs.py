@@ -1,4 +1,7 @@
-"""Commands in README and docs exist, with these options; marked ones are run; examples of settings are valid."""
+"""Commands in README and docs exist, with these options; marked ones are run; examples of settings are valid.
+
+Those that tests/workflow can run on a small benchmark are run there.
+"""
 
 import os
 import re
