@@ -142,6 +142,8 @@ class Benchmark:
                 stderr=subprocess.STDOUT,
                 env={**os.environ, "OMP_NUM_THREADS": "1"},
                 start_new_session=True,
+                # What a shell starts in the background ignores SIGINT, and hands that on to all that it starts.
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             )
         process.log = log
         self.started.append(process)
