@@ -32,7 +32,8 @@ $(VENV)/.developer: $(VENV)/.installed
 	@touch $@
 
 demo: $(VENV)/.installed  ## Draw small data, train, score and print Table 3; minutes on two cores
-	$(RUN)/snakemake --profile demo --prioritize table3 -- all_tables  # its long trainings first: no core waits for one at the end
+# Table 3 has the long trainings: first, so that no core waits for one of them at the end.
+	$(RUN)/snakemake --profile demo --prioritize table3 -- all_tables
 	@cat runs/demo/results/tables/table3.md
 	@echo
 	@echo "All tables:  runs/demo/results/tables/"
