@@ -55,8 +55,7 @@ def content_of_textures():
 
 def is_packed(wildcards):
     """Return whether a category's pack is here and is what the settings ask for: it then needs no images."""
-    file = packed_folder(wildcards.dataset, wildcards.category) / "pack.json"
-    about = read_json(file) if file.exists() else {}
+    about = read_record(packed_folder(wildcards.dataset, wildcards.category) / "pack.json") or {}
     wanted = {"recipe": PACKING["recipe"], "size": PACKING["resize"], "foreground": foreground_of(wildcards)}
     return wanted.items() <= about.items()
 
