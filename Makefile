@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
-PIP := --quiet --disable-pip-version-check --no-compile
+PIP := -qq --disable-pip-version-check --no-compile --constraint constraints.txt
 # Where torch comes from. A machine without an NVIDIA GPU gets the CPU build if that index can be reached.
 TORCH_INDEX ?= $(shell command -v nvidia-smi >/dev/null || { $(PYTHON) -c '$(PROBE)' >/dev/null 2>&1 && echo $(CPU_INDEX); })
 CPU_INDEX := https://download.pytorch.org/whl/cpu
@@ -23,12 +23,12 @@ venv: $(VENV)/.installed  ## Make .venv and install what the benchmark needs
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv $(VENV)
-	$(RUN)/python -m pip install $(PIP) $(addprefix --extra-index-url ,$(TORCH_INDEX)) \
-		--constraint constraints.txt --editable '.[workflow]'
+	$(RUN)/python -m pip install $(PIP) --upgrade pip  # Python 3.11's own takes twice as long for the next line
+	$(RUN)/python -m pip install $(PIP) $(addprefix --extra-index-url ,$(TORCH_INDEX)) --editable '.[workflow]'
 	@touch $@
 
 $(VENV)/.developer: $(VENV)/.installed
-	$(RUN)/python -m pip install $(PIP) --constraint constraints.txt --editable '.[workflow,dev]'
+	$(RUN)/python -m pip install $(PIP) --editable '.[workflow,dev]'
 	@touch $@
 
 demo: $(VENV)/.installed  ## Draw small data, train, score and print Table 3; minutes on two cores

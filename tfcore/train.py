@@ -4,6 +4,7 @@ Random numbers are a function of (seed, epoch) for the order of the images and o
 a resumed training needs no generator state and ends, on a CPU, with the bits of an uninterrupted one.
 """
 
+import inspect
 import shutil
 import time
 from dataclasses import dataclass
@@ -79,6 +80,17 @@ class TrainingData:
         return cls(images, foregrounds, sources, device, digest(about), *names, digest(about_textures(textures)))
 
 
+class AdamW(torch.optim.AdamW):
+    """AdamW without the wrappers that import torch._dynamo, which takes 3 s, as long as torch itself.
+
+    They are for optimisers inside `torch.compile`; here only the network is compiled.
+    """
+
+    add_param_group = inspect.unwrap(torch.optim.AdamW.add_param_group)
+    zero_grad = inspect.unwrap(torch.optim.AdamW.zero_grad)
+    step = torch.no_grad()(inspect.unwrap(torch.optim.AdamW.step))
+
+
 class Training:
     """A network in training: `step` moves it by one batch, `state` and `restore` carry it over an interruption."""
 
@@ -89,7 +101,7 @@ class Training:
         self.forward = torch.compile(self.network, dynamic=False) if compiled else self.network
         self.steps_per_epoch = -(-len(data.images) // settings.train.batch_size)
         self.steps = settings.train.epochs * self.steps_per_epoch
-        self.optimiser = torch.optim.AdamW(
+        self.optimiser = AdamW(
             self.network.parameters(),
             lr=settings.train.learning_rate,
             weight_decay=settings.train.weight_decay,

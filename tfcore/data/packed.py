@@ -1,11 +1,11 @@
 """Reading packed categories and textures: arrays are memory-mapped, so opening one costs nothing."""
 
+import csv
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from tfcore.data.images import centre_crop
@@ -48,34 +48,36 @@ class Packed:
         return self._cropped("foregrounds", crop)
 
     @cached_property
-    def index(self) -> pd.DataFrame:
+    def index(self) -> list[dict[str, str]]:
         """One row per image, in the order of the arrays: file, split, label, defect."""
+        path = self.folder / "index.csv"
         try:
-            table = pd.read_csv(self.folder / "index.csv", dtype={"file": str, "defect": str}, keep_default_na=False)
-        except (OSError, ValueError) as error:
-            raise UserError(f"{self.folder / 'index.csv'}: missing or damaged; pack the category again") from error
-        if len(table) != self.train_count + self.test_count:
-            raise UserError(f"{self.folder / 'index.csv'}: not the rows that pack.json says; pack the category again")
-        return table
+            with path.open(newline="", encoding="utf-8") as file:
+                rows = list(csv.DictReader(file, strict=True))
+        except (OSError, ValueError, csv.Error) as error:
+            raise UserError(f"{path}: missing or damaged; pack the category again") from error
+        if len(rows) != self.train_count + self.test_count or not all(_is_whole(row) for row in rows):
+            raise UserError(f"{path}: not the rows that pack.json says; pack the category again")
+        return rows
 
     @property
     def labels(self) -> NDArray[np.uint8]:
         """Labels of the test images (N_test), 1 for anomalous."""
-        return self._test["label"].to_numpy(np.uint8)
+        return np.array([row["label"] == "1" for row in self._test], dtype=np.uint8)
 
     @property
     def files(self) -> list[str]:
         """File names of the test images."""
-        return [str(name) for name in self._test["file"]]
+        return [row["file"] for row in self._test]
 
     @property
     def defects(self) -> list[str]:
         """Defects of the test images; ``good`` for normal ones."""
-        return [str(name) for name in self._test["defect"]]
+        return [row["defect"] for row in self._test]
 
     @property
-    def _test(self) -> pd.DataFrame:
-        return self.index.iloc[self.train_count :]
+    def _test(self) -> list[dict[str, str]]:
+        return self.index[self.train_count :]
 
     def _cropped(self, name: str, crop: int | None) -> NDArray[np.uint8]:
         count = {"images": self.train_count + self.test_count, "foregrounds": self.train_count}
@@ -92,6 +94,10 @@ def packed_textures(folder: Path | str) -> NDArray[np.uint8]:
     """Return the packed textures (N, S, S, 3), RGB."""
     about = about_textures(folder)
     return _mapped(Path(folder) / "images.npy", about["count"], about["size"])
+
+
+def _is_whole(row: dict[str, str]) -> bool:
+    return set(row) == {"file", "split", "label", "defect"} and row["label"] in ("0", "1") and row["defect"] is not None
 
 
 def _about(folder: Path, *keys: str) -> dict[str, Any]:
