@@ -117,6 +117,7 @@ class Benchmark:
     """A working directory of the benchmark with micro settings, and what the tests ask of it."""
 
     profiles = ("slurm", *SITE)
+    overlays = ("profiles/demo/params.yaml", "tests/slurm/micro.yaml")
 
     def __init__(self, folder, **settings):
         self.folder = folder
@@ -130,13 +131,12 @@ class Benchmark:
 
     def snakemake(self, *arguments, profiles=profiles):
         """Start Snakemake from the repository root, as a user would."""
-        overlays = ["profiles/demo/params.yaml", "tests/slurm/micro.yaml", str(self.settings)]
         named = [word for profile in profiles for word in ("--profile", profile)]
         command = [sys.executable, "-c", SNAKEMAKE, *named, "--directory", self.folder]
         log = self.folder.parent / f"snakemake-{time.monotonic_ns()}.log"
         with log.open("w") as output:
             process = Snakemake(
-                [*map(str, command), *arguments, "--configfile", *overlays],
+                [*map(str, command), *arguments, "--configfile", *self.overlays, str(self.settings)],
                 cwd=REPOSITORY,
                 stdout=output,
                 stderr=subprocess.STDOUT,

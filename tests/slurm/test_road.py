@@ -4,6 +4,7 @@ import json
 import os
 import re
 
+import pandas as pd
 import pytest
 
 from slurm import command, jobs, running
@@ -49,3 +50,21 @@ def test_all_tables_through_the_slurm_profile(cluster, benchmark):
     ]
     assert "failed: nothing" in benchmark.tfcore("status")
     assert "train_model" in benchmark.tfcore("cost")
+
+
+@pytest.mark.skipif(os.environ.get("DEMO") != "1", reason="takes as long as the demo: DEMO=1 make test-slurm")
+def test_the_demo_at_its_full_size_through_the_slurm_profile(cluster, benchmark):
+    benchmark.overlays = ("profiles/demo/params.yaml",)
+    benchmark.configure(hardware={"threads": 1})
+    process = benchmark.snakemake("all_tables")
+    assert process.wait(timeout=3000) == 0, process.log.read_text()[-5000:]
+    print(process.log.read_text()[-300:], (benchmark.folder / "results/tables/table3.md").read_text(), sep="\n")
+
+    rows = pd.read_csv(benchmark.folder / "results/metrics.csv")
+    scores = rows[(rows.point == "main") & (rows.metric == "image_auroc") & (rows.category != "average")]
+    # `full` and `untrained`, and on one category the rows of Table 4.
+    assert dict(scores.category.value_counts()) == {"cloth": 2, "nut": 2, "pills": 2, "board": 17}
+    assert scores[scores.variant == "full"].value.mean() >= 0.90
+    again = benchmark.snakemake("--dry-run", "all_tables")
+    assert again.wait(timeout=300) == 0
+    assert "Nothing to be done" in again.log.read_text()
