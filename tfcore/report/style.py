@@ -59,6 +59,7 @@ def save(figure: Figure, path: Path | str) -> None:
     for suffix, metadata in ((".png", {"Software": None}), (".svg", {"Date": None, "Creator": None})):
         with replacing(f"{path}{suffix}") as temporary:
             figure.savefig(temporary, metadata=metadata)
+        figure.set_layout_engine("none")  # found once: both files have the same layout, and the second is quick
     pyplot.close(figure)
 
 

@@ -137,6 +137,7 @@ rule trace_process:
         f"logs/trace_process/{RUN}.log",
     benchmark:
         f"logs/benchmarks/trace_process/{RUN}.tsv"
+    priority: 1  # a picture waits for it
     threads: 4
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
