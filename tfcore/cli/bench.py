@@ -70,9 +70,15 @@ def anomalies_command(
 
 
 @bench.command("aupro")
-def aupro_command(repeats: Repeats = 5, out: Out = None) -> None:
+def aupro_command(
+    images: Annotated[int | None, typer.Option(min=2, help="Maps of one measurement, instead of three sizes.")] = None,
+    size: Annotated[int, typer.Option(min=16, help="Side in pixels of these maps.")] = 224,
+    repeats: Repeats = 5,
+    out: Out = None,
+) -> None:
     """AUPRO: a full sort of all pixels, against this project's way."""
-    benchmark("aupro").run(repeats=repeats, out=out)
+    module = benchmark("aupro")
+    module.run(module.SIZES if images is None else [(images, size)], repeats, out)
 
 
 @bench.command("graph")
