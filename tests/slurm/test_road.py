@@ -58,7 +58,6 @@ def test_the_demo_at_its_full_size_through_the_slurm_profile(cluster, benchmark)
     benchmark.configure(hardware={"threads": 1})
     process = benchmark.snakemake("all_tables")
     assert process.wait(timeout=3000) == 0, process.log.read_text()[-5000:]
-    print(process.log.read_text()[-300:], (benchmark.folder / "results/tables/table3.md").read_text(), sep="\n")
 
     rows = pd.read_csv(benchmark.folder / "results/metrics.csv")
     scores = rows[(rows.point == "main") & (rows.metric == "image_auroc") & (rows.category != "average")]

@@ -5,6 +5,7 @@ import os
 import pty
 import re
 import signal
+import subprocess
 import sys
 import time
 from contextlib import nullcontext, suppress
@@ -24,7 +25,7 @@ from tfcore.files import read_json, sha256_of
 from tfcore.log import TrainingLog
 from tfcore.runs import Run
 from tfcore.scale import check_scale
-from tfcore.train import Training, TrainingData, new_network, train
+from tfcore.train import AdamW, Training, TrainingData, new_network, train
 
 
 @pytest.fixture
@@ -320,3 +321,27 @@ def test_training_without_a_gpu_is_refused_before_it_begins_and_can_be_insisted_
         with pytest.raises(UserError, match="begun"):
             run_training(folders, hardware=CPU.model_copy(update={"device": device}))
     assert asked == [(TrainingSettings.model_validate(settings_of()), TRAIN)]
+
+
+def test_the_optimiser_is_torchs_to_the_bit():
+    start = torch.linspace(-1, 1, 12).view(3, 4)
+    results = []
+    for make in (AdamW, torch.optim.AdamW):
+        weight = torch.nn.Parameter(start.clone())
+        optimiser = make([weight], lr=0.1, weight_decay=0.01, fused=True)
+        for _ in range(3):
+            weight.square().sum().backward()
+            optimiser.step()
+            optimiser.zero_grad()
+        results.append(weight)
+    assert torch.equal(*results) and not torch.equal(results[0], start)
+
+
+def test_a_training_step_does_without_the_compiler():
+    code = (
+        "import sys, torch; from tfcore.train import AdamW\n"
+        "weight = torch.nn.Parameter(torch.ones(2)); optimiser = AdamW([weight], fused=True)\n"
+        "weight.sum().backward(); optimiser.step(); optimiser.zero_grad()\n"
+        "sys.exit('torch._dynamo' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -71,14 +71,14 @@ def anomalies_command(
 
 @bench.command("aupro")
 def aupro_command(
-    images: Annotated[int | None, typer.Option(min=2, help="Maps of one measurement, instead of three sizes.")] = None,
-    size: Annotated[int, typer.Option(min=16, help="Side in pixels of these maps.")] = 224,
+    images: Annotated[int, typer.Option(min=2, help="Number of maps, with --size.")] = 200,
+    size: Annotated[int | None, typer.Option(min=16, help="Side in pixels; left out: three usual sizes.")] = None,
     repeats: Repeats = 5,
     out: Out = None,
 ) -> None:
     """AUPRO: a full sort of all pixels, against this project's way."""
     module = benchmark("aupro")
-    module.run(module.SIZES if images is None else [(images, size)], repeats, out)
+    module.run(module.SIZES if size is None else [(images, size)], repeats, out)
 
 
 @bench.command("graph")
