@@ -1,7 +1,6 @@
 """Where the work runs: which device, in which precision, and how jobs on one machine share its GPUs."""
 
 import ctypes
-import errno
 import fcntl
 import os
 import re
@@ -26,6 +25,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from tfcore.config import HardwareSettings, ModelSettings
 from tfcore.data.parallel import scheduler_cores
 from tfcore.errors import UserError
+from tfcore.files import DISK_FULL, writing
 
 # Dense bf16 peaks in operations per second, from the makers' data sheets; the longest key with all its words wins.
 PEAKS = {
@@ -243,21 +243,15 @@ def synchronise(device: torch.device) -> None:
 
 @contextmanager
 def explained(what: str) -> Iterator[None]:
-    """Turn the failures that no program can prevent (full disk, no permission, memory) into one line."""
+    """Turn the failures that no program can prevent (memory of the GPU, full disk, no permission) into one line."""
     try:
-        yield
+        with writing(what):
+            yield
     except torch.OutOfMemoryError as error:
         raise UserError(
             f"{what}: the GPU is out of memory; let fewer jobs share it (--resources gpu=N), or lower "
             "hardware.infer_batch or train.batch_size"
         ) from error
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise UserError(f"{what}: the disk is full; free some space and run again") from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EFBIG):
-            raise UserError(f"{what}: cannot write {error.filename or 'a file'}: {error.strerror}") from error
-        raise
     except SafetensorError as error:
-        if "No space left" in str(error) or "os error 122" in str(error):
-            raise UserError(f"{what}: the disk is full; free some space and run again") from error
-        raise UserError(f"{what}: cannot write: {error}") from error
+        full = "No space left" in str(error) or "os error 122" in str(error)
+        raise UserError(f"{what}: {DISK_FULL if full else f'cannot write: {error}'}") from error

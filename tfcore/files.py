@@ -12,6 +12,10 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from tfcore.errors import UserError
+
+DISK_FULL = "the disk is full; free some space and run again"
+
 
 @contextmanager
 def replacing(path: Path | str) -> Iterator[Path]:
@@ -109,3 +113,16 @@ def order_header(path: Path | str) -> None:
             raise ValueError(f"{path}: the header cannot be rewritten in its place")
         file.seek(8)
         file.write(text.ljust(size))
+
+
+@contextmanager
+def writing(what: str) -> Iterator[None]:
+    """Turn the failures of writing that no program can prevent (full disk, no permission) into one line."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise UserError(f"{what}: {DISK_FULL}") from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EFBIG):
+            raise UserError(f"{what}: cannot write {error.filename or 'a file'}: {error.strerror}") from error
+        raise

@@ -1,6 +1,7 @@
 """A small canvas for the demo's images: shapes are signed distances, painted with soft edges at twice the size."""
 
 import math
+from copy import copy
 from itertools import pairwise
 from typing import Any, TypeAlias
 
@@ -24,10 +25,26 @@ class Canvas:
         self.size, self.rng, self.fault_rng = size, rng, rng.spawn(1)[0]
         side = size * SUPERSAMPLING
         axis = (np.arange(side, dtype=np.float32) + 0.5) / side * 2 - 1
+        self.x: Array
+        self.y: Array
         self.x, self.y = np.meshgrid(axis, axis)
         self.pixel = 2 / side
-        self.image = np.zeros((side, side, 3), np.float32)
-        self.defect = np.zeros((side, side), np.float32)
+        self.image: Array = np.zeros((3, side, side), np.float32)
+        self.defect: Array = np.zeros((side, side), np.float32)
+
+    def near(self, x: Array, y: Array, reach: float) -> "tuple[Canvas, Array, Array]":
+        """Return the part of this canvas within ``reach`` of the origin of ``x`` and ``y``, and these there.
+
+        What is painted on the part is painted here; a small shape costs no work on the whole canvas.
+        """
+        inside = (np.abs(x) < reach) & (np.abs(y) < reach)
+        rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
+        window = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] if rows.size else np.s_[:0, :0]
+        part = copy(self)
+        part.x, part.y, part.image, part.defect = (
+            whole[..., *window] for whole in (self.x, self.y, self.image, self.defect)
+        )
+        return part, x[window], y[window]
 
     def cover(self, distance: Array, softness: float = 0.0) -> Array:
         """Turn a signed distance (negative inside) into the covered share of each pixel; ``softness`` in units."""
@@ -36,20 +53,23 @@ class Canvas:
 
     def paint(self, coverage: Array, colour: Colour | Array, opacity: float = 1.0) -> None:
         """Blend a colour, or a whole picture (H, W, 3), over the image."""
-        rows, columns = np.flatnonzero(coverage.any(1)), np.flatnonzero(coverage.any(0))
+        painted = coverage > 0
+        rows, columns = np.flatnonzero(painted.any(1)), np.flatnonzero(painted.any(0))
         if not rows.size:
             return
         window = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-        colours = np.broadcast_to(np.asarray(colour, np.float32), self.image.shape)[window]
-        self.image[window] += (coverage[window] * np.float32(opacity))[..., None] * (colours - self.image[window])
+        share, colours = coverage[window] * np.float32(opacity), np.asarray(colour, np.float32)
+        for channel, plane in enumerate(self.image):
+            wanted = colours[channel] if colours.ndim == 1 else colours[window][..., channel]
+            plane[window] += share * (wanted - plane[window])
 
     def shade(self, factor: Array) -> None:
-        """Multiply the brightness."""
-        self.image *= factor[..., None]
+        """Multiply the brightness by a factor (H, W), or by one for each colour (3, H, W)."""
+        self.image *= factor
 
     def mark(self, coverage: Array) -> None:
         """Add to the mask of the defect."""
-        self.defect = np.maximum(self.defect, coverage)
+        np.maximum(self.defect, coverage, out=self.defect)
 
     def noise(self, sigma: float, rng: np.random.Generator | None = None) -> Array:
         """Return smooth noise of unit deviation, ``sigma`` in units."""
@@ -64,12 +84,19 @@ class Canvas:
         angle = self.rng.uniform(0, 2 * np.pi)
         slope = self.rng.uniform(0, 0.12)
         self.shade(self.rng.uniform(0.9, 1.08) + slope * (self.x * np.cos(angle) + self.y * np.sin(angle)))
-        self.image *= self.rng.uniform(0.96, 1.04, 3).astype(np.float32)
-        blocks = (self.size, SUPERSAMPLING, self.size, SUPERSAMPLING)
-        image = self.image.reshape(*blocks, 3).mean((1, 3))
+        self.image *= self.rng.uniform(0.96, 1.04, 3).astype(np.float32)[:, None, None]
+        image = np.moveaxis(_reduced(self.image), 0, -1)
         image += self.rng.normal(0, 0.012, image.shape)
-        mask = self.defect.reshape(blocks).mean((1, 3)) > 0.25
+        mask = _reduced(self.defect) > 0.25
         return (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8), mask
+
+
+def _reduced(planes: Array) -> Array:
+    """Return the mean of each block of pixels that becomes one: (…, H, W) to (…, S, S)."""
+    steps = range(SUPERSAMPLING)
+    parts = [planes[..., row::SUPERSAMPLING, column::SUPERSAMPLING] for row in steps for column in steps]
+    mean: Array = np.add.reduce(parts) / np.float32(len(parts))
+    return mean
 
 
 def place(x: Array, y: Array, centre: tuple[float, float], degrees: float = 0.0) -> tuple[Array, Array]:

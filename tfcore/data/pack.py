@@ -19,9 +19,8 @@ from tfcore.data.layouts import find_category
 from tfcore.data.manifest import FOREGROUND, Entry, read_manifest
 from tfcore.data.parallel import run_all
 from tfcore.data.samples import Sample, foreground_of
-from tfcore.device import explained
 from tfcore.errors import UserError
-from tfcore.files import replacing_folder, sha256_of, write_json
+from tfcore.files import replacing_folder, sha256_of, write_json, writing
 from tfcore.runs import foreground_source
 
 
@@ -48,7 +47,7 @@ def pack(
     _check_listed(entries, found.samples, manifest)
     size = int(settings["resize"])
     read = _Reader(found.root, entries, manifest)
-    with explained(f"packing {dataset}/{category}"), replacing_folder(out) as folder:
+    with writing(f"packing {dataset}/{category}"), replacing_folder(out) as folder:
         pixels = _array(folder / "images.npy", (len(found.samples), size, size, 3))
         nearest = _array(folder / "masks_nearest.npy", (len(test), size, size))
         antialiased = _array(folder / "masks_antialiased.npy", (len(test), size, size))
@@ -101,7 +100,7 @@ def pack_textures(raw: Path | str, settings: TextureSettings, out: Path | str, w
         raise UserError(f"{raw}: no images below it; check `textures.local`, or fetch the textures first")
     if settings.limit is not None and settings.limit < len(files):
         files = [files[number * len(files) // settings.limit] for number in range(settings.limit)]
-    with explained("packing textures"), replacing_folder(out) as folder:
+    with writing("packing textures"), replacing_folder(out) as folder:
         pixels = _array(folder / "images.npy", (len(files), settings.size, settings.size, 3))
 
         def pack_one(item: tuple[int, Path]) -> None:

@@ -39,7 +39,7 @@ def cloth(canvas: Canvas, defect: str) -> None:
         spot = puddle(dx, dy, fault, fault.uniform(0.16, 0.34))
         rim = np.exp(-((spot / 0.03) ** 2))
         canvas.shade(1 - canvas.cover(spot, 0.06) * (0.38 + 0.2 * rim))
-        canvas.image *= 1 - canvas.cover(spot, 0.06)[..., None] * np.array([0.0, 0.12, 0.3], np.float32)
+        canvas.shade(1 - canvas.cover(spot, 0.06) * np.array([0.0, 0.12, 0.3], np.float32)[:, None, None])
         canvas.mark(canvas.cover(spot))
     elif defect == "thread":
         line = wander(fault, start, fault.uniform(1.0, 1.6), 0.45, 14)
@@ -120,14 +120,14 @@ def pills(canvas: Canvas, defect: str) -> None:
     tray = place(canvas.x, canvas.y, tuple(shift), tilt)
     chosen = int(rng.integers(len(PILL_PLACES)))
     for number, centre in enumerate(PILL_PLACES):
-        _well(canvas, *place(*tray, centre))
+        _well(*canvas.near(*place(*tray, centre), 0.7))
         jitter = rng.uniform(-0.025, 0.025, 2)
         x, y = place(*tray, (centre[0] + jitter[0], centre[1] + jitter[1]), rng.uniform(-9, 9) + 180 * rng.integers(2))
         tint = rng.normal(0, 0.012, 3)
         if number == chosen and defect == "missing":
             canvas.mark(canvas.cover(box(x, y, 0.17, 0.36, 0.17)))
         else:
-            _capsule(canvas, x, y, tint, defect if number == chosen else "good")
+            _capsule(*canvas.near(x, y, 0.6), tint, defect if number == chosen else "good")
 
 
 def _well(canvas: Canvas, x: Array, y: Array) -> None:
@@ -192,28 +192,26 @@ def board(canvas: Canvas, defect: str) -> None:
     for trace in TRACES:
         canvas.paint(canvas.cover(polyline(x, y, np.array(trace), 0.035)), (0.20, 0.52, 0.30))
     for corner in [(-0.7, -0.7), (0.7, -0.7), (-0.7, 0.7), (0.7, 0.7)]:
-        hole = place(x, y, corner)
-        canvas.paint(canvas.cover(disc(*hole, 0.085)), (0.80, 0.66, 0.32))
-        canvas.paint(canvas.cover(disc(*hole, 0.05)), (0.75, 0.74, 0.72))
+        _ring(*canvas.near(*place(x, y, corner), 0.15))
     for number in range(8):
-        canvas.paint(canvas.cover(box(*place(x, y, (-0.35 + 0.1 * number, 0.78)), 0.03, 0.05)), (0.82, 0.68, 0.34))
+        _finger(*canvas.near(*place(x, y, (-0.35 + 0.1 * number, 0.78)), 0.1))
     for centre, width, height in CHIPS:
         jitter = rng.uniform(-0.008, 0.008, 2)
-        _chip(canvas, *place(x, y, (centre[0] + jitter[0], centre[1] + jitter[1])), width, height)
+        _chip(*canvas.near(*place(x, y, (centre[0] + jitter[0], centre[1] + jitter[1])), 0.4), width, height)
 
     chosen = int(rng.integers(len(SMALL_PARTS)))
     for number, (centre, degrees) in enumerate(SMALL_PARTS):
-        _pads(canvas, *place(x, y, centre, degrees))
+        _pads(*canvas.near(*place(x, y, centre, degrees), 0.2))
         jitter = rng.uniform(-0.008, 0.008, 2)
         at = place(x, y, (centre[0] + jitter[0], centre[1] + jitter[1]), degrees + rng.uniform(-2, 2))
         if number == chosen and defect == "missing":
             canvas.mark(canvas.cover(box(*at, 0.105, 0.06)))
         elif number == chosen and defect == "shifted":
             turned = place(*at, tuple(fault.uniform(-0.05, 0.05, 2)), fault.choice([-1, 1]) * fault.uniform(30, 70))
-            _part(canvas, *turned, number)
+            _part(*canvas.near(*turned, 0.2), number)
             canvas.mark(np.maximum(canvas.cover(box(*at, 0.105, 0.06)), canvas.cover(box(*turned, 0.105, 0.06))))
         else:
-            _part(canvas, *at, number)
+            _part(*canvas.near(*at, 0.2), number)
 
     start = tuple(rng.uniform(-0.45, 0.45, 2))
     if defect == "crack":
@@ -226,6 +224,15 @@ def board(canvas: Canvas, defect: str) -> None:
         spot = puddle(*place(x, y, start), fault, fault.uniform(0.15, 0.26))
         canvas.paint(canvas.cover(spot, 0.07), (0.10, 0.065, 0.04), 0.85)
         canvas.mark(canvas.cover(spot))
+
+
+def _ring(canvas: Canvas, x: Array, y: Array) -> None:
+    canvas.paint(canvas.cover(disc(x, y, 0.085)), (0.80, 0.66, 0.32))
+    canvas.paint(canvas.cover(disc(x, y, 0.05)), (0.75, 0.74, 0.72))
+
+
+def _finger(canvas: Canvas, x: Array, y: Array) -> None:
+    canvas.paint(canvas.cover(box(x, y, 0.03, 0.05)), (0.82, 0.68, 0.34))
 
 
 def _chip(canvas: Canvas, x: Array, y: Array, width: float, height: float) -> None:

@@ -4,14 +4,16 @@ import csv
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tfcore.config import digest
 from tfcore.errors import UserError
 from tfcore.files import replacing, sha256_of, write_json
-from tfcore.metrics.maps import MapsFile
 from tfcore.provenance import source_commit
 from tfcore.runs import METHOD, Run
+
+if TYPE_CHECKING:  # tables are made of rows, and need none of what reads maps
+    from tfcore.metrics.maps import MapsFile
 
 COLUMNS = (
     "method",
@@ -40,7 +42,7 @@ class Metric:
     high: float | None = None
 
 
-def identity(source: MapsFile, run: Run | None = None) -> dict[str, str]:
+def identity(source: "MapsFile", run: Run | None = None) -> dict[str, str]:
     """Return the columns that say which run this is: from the maps' own header, or under the name of ``run``."""
     header = source.header
     ids = header.get("run")
@@ -75,7 +77,7 @@ def write_rows(path: Path | str, points: Iterable[tuple[str, Metric]], ids: dict
 
 
 def write_source(
-    path: Path | str, maps: MapsFile, stage: str, settings: Mapping[str, Any], ids: Mapping[str, str]
+    path: Path | str, maps: "MapsFile", stage: str, settings: Mapping[str, Any], ids: Mapping[str, str]
 ) -> None:
     """Write what the scores in ``path`` were made from beside them, ``scores.json``: settings, and sha256 of the maps.
 
