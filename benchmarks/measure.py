@@ -6,6 +6,7 @@ import statistics
 import threading
 import time
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 
@@ -101,8 +102,12 @@ def compare(
     }
 
 
+@cache
 def device_peak(device: torch.device) -> tuple[float, str]:
-    """Return the device's peak in operations per second: the data sheet's bf16 peak, else a large matrix product's."""
+    """Return the device's peak in operations per second: the data sheet's bf16 peak, else a large matrix product's.
+
+    Measured once in a run, so that all of its rows are shares of the same.
+    """
     known = peak_operations(device)
     if known:
         return known, f"{known / 1e12:.0f} TFLOPS bf16, data sheet"

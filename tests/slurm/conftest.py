@@ -18,11 +18,9 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 CLUSTER = Path(__file__).parent / "cluster"
 PROGRAMS = ["slurmctld", "slurmd", "munged", "sbatch", "squeue"]
 PACKAGES = ["slurm-wlm", "munge"]
-SITE = ["tests/slurm/site.yaml"]
 if os.environ.get("ACCOUNTING") == "1":  # the same cluster with sacct and its database
     PROGRAMS += ["slurmdbd", "mariadbd"]
     PACKAGES += ["slurmdbd", "mariadb-server"]
-    SITE += ["tests/slurm/accounting.yaml"]
 
 # `snakemake` with one change: its plugin asks for the jobs' states ever more rarely, up to every three minutes.
 SNAKEMAKE = """
@@ -116,7 +114,7 @@ class Snakemake(subprocess.Popen):
 class Benchmark:
     """A working directory of the benchmark with micro settings, and what the tests ask of it."""
 
-    profiles = ("slurm", *SITE)
+    profiles = ("slurm", "tests/slurm/site.yaml")
     overlays = ("profiles/demo/params.yaml", "tests/slurm/micro.yaml")
 
     def __init__(self, folder, **settings):

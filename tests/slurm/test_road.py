@@ -15,7 +15,8 @@ pytestmark = [pytest.mark.slurm, pytest.mark.timeout(3600)]
 def test_all_tables_through_the_slurm_profile(cluster, benchmark):
     benchmark.configure(train={"epochs": 2})
     earlier = {job["id"] for job in jobs()}
-    process = benchmark.snakemake("all_tables")
+    sacct = ["tests/slurm/accounting.yaml"] if os.environ.get("ACCOUNTING") == "1" else []
+    process = benchmark.snakemake("all_tables", profiles=[*benchmark.profiles, *sacct])
     assert process.wait(timeout=3000) == 0, process.log.read_text()[-5000:]
 
     tables = benchmark.folder / "results" / "tables"

@@ -24,7 +24,10 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def settings():
-    return load_settings(ROOT / "params.yaml")
+    """The paper's settings with a network of two resolutions."""
+    settings = load_settings(ROOT / "params.yaml")
+    small = {"blocks": 1, "multipliers": [1, 2], "attention_levels": 1}
+    return settings.model_copy(update={"model": settings.model.model_copy(update=small)})
 
 
 def rows_of(path):

@@ -1,10 +1,12 @@
 """A benchmark of two categories in a repository of its own, run once; each test gets a copy to change."""
 
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 import yaml
+from filelock import FileLock
 from repository import Repository
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,9 +37,30 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.fixture(scope="session")
-def checkout(tmp_path_factory):
+def once(tmp_path_factory):
+    """Return a function that has a repository made by the first worker that asks for it; the others wait."""
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent
+
+    def made(name, make):
+        repository, done = Repository(base / name / "checkout"), base / f"{name}.made"
+        with FileLock(base / f"{name}.lock"):
+            if not done.exists():
+                make(repository)
+                done.touch()
+        return repository
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def checkout(once):
     """Return a repository with the files of this one and the micro settings, nothing made yet."""
-    repository = Repository(tmp_path_factory.mktemp("benchmark") / "checkout")
+    return once("program", write_program)
+
+
+def write_program(repository):
     wanted = (
         "Snakefile",
         "dvc.yaml",
@@ -63,15 +86,12 @@ def checkout(tmp_path_factory):
     repository.git("init", "-q", "-b", "main")
     repository.git("add", ".")
     repository.git("commit", "-q", "-m", "Program and settings")
-    return repository
 
 
 @pytest.fixture(scope="session")
-def finished(checkout, tmp_path_factory):
+def finished(checkout, once):
     """Return the repository after `snakemake all_tables`; tests must not change it."""
-    repository = checkout.copy(tmp_path_factory.mktemp("finished") / "checkout")
-    repository.make("all_tables")
-    return repository
+    return once("finished", lambda repository: checkout.copy(repository.folder).make("all_tables"))
 
 
 @pytest.fixture
@@ -81,23 +101,28 @@ def repository(finished, tmp_path):
 
 
 @pytest.fixture(scope="session")
-def published(finished, tmp_path_factory):
+def published(finished, once):
     """Return a repository whose results are recorded by dvc and pushed to the folder beside it."""
-    repository = finished.copy(tmp_path_factory.mktemp("published") / "checkout")
-    recorded = repository.run("dvc", "repro").stdout
-    assert recorded.count("Running stage") == 4
-    repository.git("add", ".")
-    repository.git("commit", "-q", "-m", "Results")
-    repository.run("dvc", "push")
-    return repository
+
+    def publish(repository):
+        finished.copy(repository.folder)
+        recorded = repository.run("dvc", "repro").stdout
+        assert recorded.count("Running stage") == 4
+        repository.git("add", ".")
+        repository.git("commit", "-q", "-m", "Results")
+        repository.run("dvc", "push")
+
+    return once("published", publish)
 
 
 @pytest.fixture(scope="session")
-def pulled(published, tmp_path_factory):
+def pulled(published, once):
     """Return a fresh clone with the results pulled, without any data; tests must not change it."""
-    repository = Repository(tmp_path_factory.mktemp("pulled") / "clone")
-    published.run("git", "clone", "-q", published.folder, repository.folder)
-    store = published.folder.parent / "transfusion-store"
-    repository.run("dvc", "remote", "modify", "--local", "store", "url", store)
-    assert "Nothing to be done" in repository.make_target("pull")
-    return repository
+
+    def clone(repository):
+        published.run("git", "clone", "-q", published.folder, repository.folder)
+        store = published.folder.parent / "transfusion-store"
+        repository.run("dvc", "remote", "modify", "--local", "store", "url", store)
+        assert "Nothing to be done" in repository.make_target("pull")
+
+    return once("pulled", clone)

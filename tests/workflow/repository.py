@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import forked
 import yaml
 
 PROGRAMS = Path(sys.executable).parent
@@ -30,7 +31,12 @@ class Repository:
         }
         for name in ("SNAKEMAKE_PROFILE", "GIT_DIR", "GIT_INDEX_FILE", "VIRTUAL_ENV"):
             environment.pop(name, None)
-        done = subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=3000)
+        if command[0] == "snakemake":
+            done = forked.snakemake(command[1:], self.folder, environment)
+        else:
+            done = subprocess.run(
+                command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=3000
+            )
         if check and done.returncode:
             raise AssertionError(f"{' '.join(map(str, command))}\n{done.stdout[-4000:]}\n{done.stderr[-6000:]}")
         return done

@@ -3,7 +3,6 @@
 import re
 import shlex
 import shutil
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -48,24 +47,13 @@ CASES = cases()
 
 
 @pytest.fixture(scope="module")
-def outcomes(finished, tmp_path_factory):
-    """Run all commands in a finished repository, two at a time; a dry run changes nothing that another one reads."""
+def documented(finished, tmp_path_factory):
+    """Return a finished repository with what the pages take for granted; a dry run changes nothing in it."""
     repository = finished.copy(tmp_path_factory.mktemp("documented") / "checkout")
     for link in (path for path in ROOT.iterdir() if path.is_symlink()):  # `--profile slurm` is found by them
         shutil.copyfile(link, repository.folder / link.name, follow_symlinks=False)
     shutil.copyfile(ROOT / "profiles/slurm/site.yaml", repository.folder / "my-site.yaml")
-
-    def outcome(number, words, overlays):
-        words = list(words) if REALLY_RUN & set(words) else [words[0], "--dry-run", *words[1:]]
-        for name, text in overlays:  # pages use the same names
-            file = repository.folder / f"{number}-{name}"
-            file.write_text(text, encoding="utf-8")
-            words[words.index(name)] = file.name
-        return repository.run(*words, check=False)
-
-    with ThreadPoolExecutor(2) as pool:
-        waiting = {case: pool.submit(outcome, number, *case) for number, case in enumerate(CASES)}
-        return {case: future.result() for case, future in waiting.items()}
+    return repository
 
 
 def test_there_are_commands():
@@ -73,10 +61,14 @@ def test_there_are_commands():
 
 
 @pytest.mark.parametrize("case", CASES, ids=CASES.values())
-def test_snakemake_command_plans(case, outcomes):
-    done = outcomes[case]
+def test_snakemake_command_plans(case, documented):
+    words, overlays = case
+    really = REALLY_RUN & set(words)
+    for name, text in overlays:  # pages use the same names
+        (documented.folder / name).write_text(text, encoding="utf-8")
+    done = documented.run(words[0], *(() if really else ("--dry-run",)), *words[1:], check=False)
     assert done.returncode == 0, done.stderr[-3000:]
-    if not REALLY_RUN & set(case[0]):
+    if not really:
         assert re.search(r"Nothing to be done|This was a dry-run", done.stdout + done.stderr)
 
 

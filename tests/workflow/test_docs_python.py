@@ -17,6 +17,8 @@ from test_docs_commands import overlay_text
 
 from tfcore.model.release import read_state
 
+pytestmark = pytest.mark.xdist_group("pages")  # all steps are run by one worker, in their order
+
 FIRST = ("quickstart.md", "performance.md")  # a training, and a benchmark's CSV, that other pages use
 RUN = "demo_visa/pills/full/seed0"
 
@@ -38,13 +40,13 @@ OPTIONS = {
     "bench infer": "--size 16 --width 8 --batch 1 --steps 3 --repeats 1 --out infer.csv",
     "bench anomalies": "--size 16 --batch 1 --repeats 1",
     "bench aupro": "--images 4 --size 32 --repeats 1",
+    "bench graph": "--repeats 1",
     "bench pack": "--images 5 --width 32 --height 32 --repeats 1",
     "gallery foregrounds": "--dataset demo_visa --category pills",
 }
 
 # What is parsed only (tests/unit/test_docs.py), and why.
 NOT_RUN = {
-    "bench graph": "a minute; plans the paper's scale, as tests/workflow/test_graph.py does",
     "demo-data --out data/demo": "the finished benchmark has run it, as a rule",
     "pack": "named in a sentence, without what it needs",
     "convert-release": "named in a sentence, without what it needs",
