@@ -18,14 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from tfcore.config import HardwareSettings, ModelSettings
 from tfcore.data.parallel import scheduler_cores
 from tfcore.errors import UserError
-from tfcore.files import DISK_FULL, writing
+from tfcore.files import writing
 
 # Dense bf16 peaks in operations per second, from the makers' data sheets; the longest key with all its words wins.
 PEAKS = {
@@ -252,6 +251,3 @@ def explained(what: str) -> Iterator[None]:
             f"{what}: the GPU is out of memory; let fewer jobs share it (--resources gpu=N), or lower "
             "hardware.infer_batch or train.batch_size"
         ) from error
-    except SafetensorError as error:
-        full = "No space left" in str(error) or "os error 122" in str(error)
-        raise UserError(f"{what}: {DISK_FULL if full else f'cannot write: {error}'}") from error

@@ -12,9 +12,9 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from tfcore.errors import UserError
+from safetensors import SafetensorError
 
-DISK_FULL = "the disk is full; free some space and run again"
+from tfcore.errors import UserError
 
 
 @contextmanager
@@ -122,7 +122,11 @@ def writing(what: str) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise UserError(f"{what}: {DISK_FULL}") from error
+            raise UserError(f"{what}: the disk is full; free some space and run again") from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EFBIG):
             raise UserError(f"{what}: cannot write {error.filename or 'a file'}: {error.strerror}") from error
         raise
+    except SafetensorError as error:  # it says in words what went wrong
+        if "No space left" in str(error) or "os error 122" in str(error):
+            raise UserError(f"{what}: the disk is full; free some space and run again") from error
+        raise UserError(f"{what}: cannot write: {error}") from error

@@ -337,11 +337,12 @@ def test_the_optimiser_is_torchs_to_the_bit():
     assert torch.equal(*results) and not torch.equal(results[0], start)
 
 
-def test_a_training_step_does_without_the_compiler():
+def test_training_saving_and_resuming_do_without_the_compiler():
     code = (
         "import sys, torch; from tfcore.train import AdamW\n"
         "weight = torch.nn.Parameter(torch.ones(2)); optimiser = AdamW([weight], fused=True)\n"
         "weight.sum().backward(); optimiser.step(); optimiser.zero_grad()\n"
+        "optimiser.load_state_dict(optimiser.state_dict())\n"
         "sys.exit('torch._dynamo' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
