@@ -42,7 +42,7 @@ def job_counts(output):
     return {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", stats, re.MULTILINE)}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def paper_scale(tmp_path_factory):
     """Return the plan of the paper's scale in an empty folder, and the processor time that it took."""
     return timed("--dry-run", "--directory", tmp_path_factory.mktemp("paper"), "all_tables")
