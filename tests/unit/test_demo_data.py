@@ -14,6 +14,7 @@ from tfcore.config import DatasetSettings
 from tfcore.data import demo
 from tfcore.data.check import check_data
 from tfcore.data.demo import MVTEC, VISA, draw, empty_canvas, make_demo_data
+from tfcore.data.drawing import Canvas
 from tfcore.data.packed import Packed, packed_textures
 
 DEFECTS = [(name, defect) for name, category in (MVTEC | VISA).items() for defect in category.defects]
@@ -59,6 +60,14 @@ def test_masks_are_exact(name, defect):
     shadows = binary_dilation(mask, iterations=12)
     assert np.mean(change[~beside] > 30) < 0.01  # the shadow of a part that is missing or deformed
     assert change[~shadows].max() <= 12
+
+
+@pytest.mark.parametrize(("name", "defect"), DEFECTS)
+def test_a_part_of_the_canvas_is_large_enough_for_what_is_painted_on_it(name, defect, monkeypatch):
+    image, mask = draw(name, defect, 0)
+    monkeypatch.setattr(Canvas, "near", lambda canvas, x, y, reach: (canvas, x, y))
+    whole_image, whole_mask = draw(name, defect, 0)
+    assert (image == whole_image).all() and (mask == whole_mask).all()
 
 
 def test_commands_write_check_and_pack(few, tmp_path, monkeypatch):

@@ -16,7 +16,7 @@ SUPERSAMPLING = 2
 
 
 class Canvas:
-    """An RGB image in [0, 1] and the mask of its defect, in coordinates from -1 to 1 (x right, y down).
+    """An RGB image (3, H, W) in [0, 1] and the mask of its defect, in coordinates from -1 to 1 (x right, y down).
 
     Defects have random numbers of their own: without its defect, the same product is drawn.
     """
@@ -35,7 +35,8 @@ class Canvas:
     def near(self, x: Array, y: Array, reach: float) -> "tuple[Canvas, Array, Array]":
         """Return the part of this canvas within ``reach`` of the origin of ``x`` and ``y``, and these there.
 
-        What is painted on the part is painted here; a small shape costs no work on the whole canvas.
+        What is painted on the part is painted here; a small shape costs no work on the whole canvas. Noise and `finish`
+        are for the whole.
         """
         inside = (np.abs(x) < reach) & (np.abs(y) < reach)
         rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
@@ -104,6 +105,12 @@ def place(x: Array, y: Array, centre: tuple[float, float], degrees: float = 0.0)
     cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))  # Python floats keep float32 arrays
     dx, dy = x - float(centre[0]), y - float(centre[1])
     return (dx * cos + dy * sin, dy * cos - dx * sin) if degrees else (dx, dy)
+
+
+def shifted(distance: Array, down: int, right: int) -> Array:
+    """Return a shape's distances moved by so many pixels, as for its shadow; at a part's edge nothing comes around."""
+    rows, columns = distance.shape
+    return np.pad(distance, ((down, 0), (right, 0)), mode="edge")[:rows, :columns] if distance.size else distance
 
 
 def disc(x: Array, y: Array, radius: float) -> Array:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from tfcore.data.drawing import Array, Canvas, Colour, box, disc, hexagon, place, polyline, puddle, wander
+from tfcore.data.drawing import Array, Canvas, Colour, box, disc, hexagon, place, polyline, puddle, shifted, wander
 
 Scene = Callable[[Canvas, str], None]
 """Draws one product on an empty canvas, with the named defect or ``good``."""
@@ -147,7 +147,7 @@ def _capsule(canvas: Canvas, x: Array, y: Array, tint: NDArray[np.float64], defe
         )
         body = np.maximum(body, -bite)
         canvas.mark(np.abs(canvas.cover(sound) - canvas.cover(body)))
-    canvas.shade(1 - 0.35 * canvas.cover(np.roll(body, (7, 5), (0, 1)), 0.08))
+    canvas.shade(1 - 0.35 * canvas.cover(shifted(body, 7, 5), 0.08))
     upper: Colour = (0.12, 0.50, 0.36)
     if defect == "colour":
         upper = (0.60, 0.38, 0.16) if fault.random() < 0.5 else (0.22, 0.30, 0.60)
