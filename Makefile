@@ -54,7 +54,7 @@ test-slurm: $(VENV)/.developer  ## Test the SLURM profile on a real slurmctld wi
 	INSTALL_SLURM=1 $(RUN)/python -m pytest -rs tests/slurm
 
 test-browser: $(VENV)/.developer  ## Test the report page in headless Chromium
-	$(RUN)/python -m pytest tests/browser
+	$(RUN)/python -m pytest -rs tests/browser
 
 pull: $(VENV)/.installed  ## Fetch versioned results; fails if anything has to be computed again
 	$(RUN)/dvc pull
@@ -64,7 +64,7 @@ merge: $(VENV)/.installed  ## Add the results of another git revision to those h
 	PATH="$(CURDIR)/$(RUN):$$PATH" workflow/merge_results $(REV)
 
 docs: $(VENV)/.developer  ## Build the documentation into site/
-	$(RUN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(RUN)/mkdocs build --strict
 
 clean:  ## Remove the demo's runs, caches and logs; never results/ or data/
 	rm -rf runs/demo runs/tests runs/screenshots .mypy_cache .pytest_cache .ruff_cache site

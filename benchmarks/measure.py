@@ -106,7 +106,7 @@ def compare(
 def device_peak(device: torch.device) -> tuple[float, str]:
     """Return the device's peak in operations per second: the data sheet's bf16 peak, else a large matrix product's.
 
-    Measured once in a run, so that all of its rows are shares of the same.
+    Measured once in a run, so that all of its rows are shares of the same peak.
     """
     known = peak_operations(device)
     if known:

@@ -88,7 +88,7 @@ Name = Annotated[str, AfterValidator(_path_part)]
 class Section(BaseModel):
     """A group of settings; unknown keys are errors."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class RunSettings(Section):
@@ -461,9 +461,9 @@ def read_settings(file: Path | str) -> dict[str, Any]:
 def parse_settings(values: dict[str, Any], source: str) -> Settings:
     """Validate a nested mapping of settings; ``source`` names it in messages."""
     try:
-        settings = Settings.model_validate(values)
-    except ValidationError as error:
-        raise SettingsError(f"{source}: {_first_message(error)}") from error
+        settings = _validated(values)
+    except SettingsError as error:
+        raise SettingsError(f"{source}: {error}") from error
     if not settings.run.datasets:
         raise SettingsError(f"{source}: run.datasets: must name at least one")
     for variant in settings.variants:
@@ -507,14 +507,39 @@ def _resolve(text: str, variant: str) -> Settings:
         if values[section][name] is None:
             values[section][name] = value
     try:
-        resolved = Settings.model_validate(values)
-    except ValidationError as error:
-        raise SettingsError(f"variants.{variant}: {_first_message(error)}") from error
+        resolved = _validated(values)
+    except SettingsError as error:
+        raise SettingsError(f"variants.{variant}: {error}") from error
     try:
         _check_method(resolved)
     except UserError as error:
         raise SettingsError(f"variants.{variant}: {error}" if overrides else str(error)) from error
     return resolved
+
+
+def _validated(values: dict[str, Any]) -> Settings:
+    """Validate a nested mapping; raises `SettingsError` with the key."""
+    try:
+        settings = Settings.model_validate(values)
+    except ValidationError as error:
+        raise SettingsError(_first_message(error)) from error
+    _check_switches(values, settings.model_dump(by_alias=True))
+    return settings
+
+
+def _check_switches(given: Any, taken: Any, key: str = "") -> None:
+    """Raise `SettingsError` where true or false stands for a number: pydantic takes them for 1 and 0.
+
+    Numbers in quotes are taken: `--config` of Snakemake makes them of all nested values.
+    """
+    if isinstance(given, dict) and isinstance(taken, dict):
+        for name, value in given.items():
+            _check_switches(value, taken.get(name), f"{key}.{name}" if key else str(name))
+    elif isinstance(given, list) and isinstance(taken, list | tuple):
+        for number, (value, other) in enumerate(zip(given, taken, strict=True)):
+            _check_switches(value, other, f"{key}.{number}")
+    elif isinstance(given, bool) and not isinstance(taken, bool):
+        raise SettingsError(f"{key}: must be a number, not true or false (found {given})")
 
 
 def _check_method(resolved: Settings) -> None:

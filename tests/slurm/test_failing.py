@@ -18,7 +18,7 @@ from trainings import (
 
 from slurm import command, running, wait_for
 
-pytestmark = [pytest.mark.slurm, pytest.mark.timeout(2400)]
+pytestmark = [pytest.mark.slurm, pytest.mark.xdist_group("slurm"), pytest.mark.timeout(2400)]
 
 
 def test_others_go_on_after_a_failure_and_the_same_command_after_ctrl_c(cluster, benchmark):

@@ -26,7 +26,7 @@ from trainings import (
 
 from slurm import command, is_living, jobs, kill, processes, running, wait_for
 
-pytestmark = [pytest.mark.slurm, pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.slurm, pytest.mark.xdist_group("slurm"), pytest.mark.timeout(3600)]
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 EPOCHS = 20

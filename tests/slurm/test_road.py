@@ -9,7 +9,7 @@ import pytest
 
 from slurm import command, jobs, running
 
-pytestmark = [pytest.mark.slurm, pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.slurm, pytest.mark.xdist_group("slurm"), pytest.mark.timeout(3600)]
 
 
 def test_all_tables_through_the_slurm_profile(cluster, benchmark):

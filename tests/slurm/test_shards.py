@@ -7,7 +7,7 @@ from trainings import ONE_DATASET, held_with_saved_states, training_of
 
 from slurm import command
 
-pytestmark = [pytest.mark.slurm, pytest.mark.timeout(2400)]
+pytestmark = [pytest.mark.slurm, pytest.mark.xdist_group("slurm"), pytest.mark.timeout(2400)]
 
 
 def test_two_trainings_run_on_one_gpu_at_the_same_time(cluster, benchmark):

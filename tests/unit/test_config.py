@@ -201,6 +201,15 @@ def test_settings_are_checked_without_torch():
     assert subprocess.run([sys.executable, "-c", code, PARAMS]).returncode == 0  # Snakemake's start stays quick
 
 
+@pytest.mark.parametrize(
+    ("module", "other"),
+    [("tfcore.data.pack", "torch"), ("tfcore.report.tables", "scipy"), ("tfcore.report.tables", "torch")],
+)
+def test_a_job_that_starts_often_does_without_a_library_that_it_does_not_need(module, other):
+    code = f"import sys, {module}; sys.exit({other!r} in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
 def test_missing_file_is_named(tmp_path: Path):
     assert "nowhere.yaml" in message(PARAMS, tmp_path / "nowhere.yaml")
 

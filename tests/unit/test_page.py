@@ -13,6 +13,8 @@ from tfcore.report.charts import Bar, Line, difference_chart, line_chart, sparkl
 from tfcore.report.origin import duration, summarise
 from tfcore.report.page import write_page
 from tfcore.report.page_figures import page_figures
+from tfcore.report.page_tables import page_table
+from tfcore.report.table import Cell, Table
 
 SMALL = "run: {datasets: [mvtec_ad], variants: [full]}\ndatasets: {mvtec_ad: {categories: [bottle]}}\n"
 SNAKEMAKE = "snakemake --cores 1"
@@ -317,7 +319,24 @@ def test_difference_chart_tells_measured_from_published_and_from_missing():
 
 
 def test_strip_says_its_numbers():
-    assert 'aria-label="measured 98.9, paper 99.2"' in strip(98.9, 98.5, 99.3, [("paper", 99.2)])
+    assert 'aria-label="paper: 99.2; measured: 98.9"' in strip(98.9, 98.5, 99.3, [("paper", 99.2)])
+
+
+def test_every_point_of_a_curve_is_read_aloud():
+    chart = line_chart([Line("VisA & more", [(0.0, 90.0), (0.5, 91.5)])], "λ", "image AUROC", "the sweep")
+    label = re.search('aria-label="(.*?)"', chart)[1]
+    assert label == "the sweep: VisA &amp; more, λ 0: 90.00; VisA &amp; more, λ 0.5: 91.50 (best)"
+
+
+def test_low_seconds_are_the_better_ones_and_can_be_shown_as_differences():
+    columns = [("", name) for name in ("Origin", "Method", "Seconds per image")]
+    rows = [["published", "TransFusion", Cell(0.34, digits=2)], ["measured", "TransFusion", Cell(0.02, digits=2)]]
+    shown = page_table(Table("table5", "Inference time", columns, rows, [], [1]), "table5")
+    assert shown.low_is_better and [name for _, name in shown.references] == [
+        "Published: TransFusion",
+        "Measured: TransFusion",
+    ]
+    assert shown.references[shown.reference][1].startswith("Published")
 
 
 def test_records_that_cannot_be_read_are_left_out(tmp_path: Path):

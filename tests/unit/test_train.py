@@ -337,7 +337,7 @@ def test_the_optimiser_is_torchs_to_the_bit():
     assert torch.equal(*results) and not torch.equal(results[0], start)
 
 
-def test_training_saving_and_resuming_do_without_the_compiler():
+def test_the_optimiser_works_saves_and_resumes_without_the_compiler():
     code = (
         "import sys, torch; from tfcore.train import AdamW\n"
         "weight = torch.nn.Parameter(torch.ones(2)); optimiser = AdamW([weight], fused=True)\n"

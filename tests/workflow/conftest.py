@@ -37,27 +37,28 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.fixture(scope="session")
-def once(tmp_path_factory):
+def share(tmp_path_factory):
     """Return a function that has a repository made by the first worker that asks for it; the others wait."""
     base = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         base = base.parent
 
-    def made(name, make):
-        repository, done = Repository(base / name / "checkout"), base / f"{name}.made"
+    def share(name, build):
+        repository, built = Repository(base / name / "checkout"), base / f"{name}.built"
         with FileLock(base / f"{name}.lock"):
-            if not done.exists():
-                make(repository)
-                done.touch()
+            if not built.exists():
+                shutil.rmtree(repository.folder.parent, ignore_errors=True)  # another worker's that failed
+                build(repository)
+                built.touch()
         return repository
 
-    return made
+    return share
 
 
 @pytest.fixture(scope="session")
-def checkout(once):
+def checkout(share):
     """Return a repository with the files of this one and the micro settings, nothing made yet."""
-    return once("program", write_program)
+    return share("checkout", write_program)
 
 
 def write_program(repository):
@@ -89,9 +90,9 @@ def write_program(repository):
 
 
 @pytest.fixture(scope="session")
-def finished(checkout, once):
+def finished(checkout, share):
     """Return the repository after `snakemake all_tables`; tests must not change it."""
-    return once("finished", lambda repository: checkout.copy(repository.folder).make("all_tables"))
+    return share("finished", lambda repository: checkout.copy(repository.folder).make("all_tables"))
 
 
 @pytest.fixture
@@ -101,7 +102,7 @@ def repository(finished, tmp_path):
 
 
 @pytest.fixture(scope="session")
-def published(finished, once):
+def published(finished, share):
     """Return a repository whose results are recorded by dvc and pushed to the folder beside it."""
 
     def publish(repository):
@@ -112,11 +113,11 @@ def published(finished, once):
         repository.git("commit", "-q", "-m", "Results")
         repository.run("dvc", "push")
 
-    return once("published", publish)
+    return share("published", publish)
 
 
 @pytest.fixture(scope="session")
-def pulled(published, once):
+def pulled(published, share):
     """Return a fresh clone with the results pulled, without any data; tests must not change it."""
 
     def clone(repository):
@@ -125,4 +126,4 @@ def pulled(published, once):
         repository.run("dvc", "remote", "modify", "--local", "store", "url", store)
         assert "Nothing to be done" in repository.make_target("pull")
 
-    return once("pulled", clone)
+    return share("pulled", clone)

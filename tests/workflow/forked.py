@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -45,7 +46,12 @@ for line in sys.stdin:
 def server():
     """Start the process that has imported Snakemake; it ends with this one."""
     return subprocess.Popen(
-        [sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+        [sys.executable, "-P", "-c", SERVER],  # -P: as for `snakemake`, nothing is imported from the folder it runs in
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        bufsize=1,
+        process_group=0,
     )
 
 
@@ -54,7 +60,13 @@ def snakemake(arguments, folder, environment):
     arguments = list(map(str, arguments))
     with tempfile.TemporaryDirectory() as scratch:
         files = [os.devnull, f"{scratch}/stdout", f"{scratch}/stderr"]
-        print(json.dumps([str(folder), dict(environment), arguments, files]), file=server().stdin)
-        code = int(server().stdout.readline())
+        try:
+            print(json.dumps([str(folder), dict(environment), arguments, files]), file=server().stdin)
+            code = server().stdout.readline()
+        except BaseException:  # a test's time is over: the next call must not get this one's answer
+            os.killpg(server().pid, signal.SIGKILL)
+            server.cache_clear()
+            raise
+        assert code, f"the server of forked processes has ended before: snakemake {arguments}"
         output = [Path(name).read_text(encoding="utf-8", errors="replace") for name in files[1:]]
-    return subprocess.CompletedProcess(["snakemake", *arguments], code, *output)
+    return subprocess.CompletedProcess(["snakemake", *arguments], int(code), *output)

@@ -1,4 +1,4 @@
-"""A checkout in which snakemake, git and dvc are run as a user runs them."""
+"""A checkout in which snakemake (forked, see forked.py), git and dvc are run as a user runs them."""
 
 import os
 import re

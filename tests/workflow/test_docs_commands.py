@@ -48,7 +48,7 @@ CASES = cases()
 
 @pytest.fixture(scope="module")
 def documented(finished, tmp_path_factory):
-    """Return a finished repository with what the pages take for granted; a dry run changes nothing in it."""
+    """Return a finished repository with what the pages take for granted; what is run there changes no result."""
     repository = finished.copy(tmp_path_factory.mktemp("documented") / "checkout")
     for link in (path for path in ROOT.iterdir() if path.is_symlink()):  # `--profile slurm` is found by them
         shutil.copyfile(link, repository.folder / link.name, follow_symlinks=False)

@@ -50,12 +50,12 @@ def set_value(section, key, value):
     return change
 
 
-def test_everything_is_made_and_a_second_run_does_nothing(finished):
-    assert finished.plan() == set()
+def test_everything_is_made_and_a_second_run_does_nothing(repository):
+    assert repository.plan() == set()
     for number in range(1, 10):
         for suffix in ("md", "tex", "csv"):
-            assert (finished.folder / f"results/tables/table{number}.{suffix}").stat().st_size > 0
-    assert "Nothing to be done" in finished.run("snakemake", "--cores", "1", "all_tables").stderr
+            assert (repository.folder / f"results/tables/table{number}.{suffix}").stat().st_size > 0
+    assert "Nothing to be done" in repository.run("snakemake", "--cores", "1", "all_tables").stderr
 
 
 def test_touching_files_reruns_nothing(repository):

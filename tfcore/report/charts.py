@@ -1,5 +1,6 @@
 """Small SVG charts of the report page, drawn with its own colours, so they follow light, dark and print."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -184,11 +185,12 @@ def strip(measured: float, low: float | None, high: float | None, others: Sequen
     parts.append(f'<circle class="best c0" cx="{x_at(measured):.1f}" cy="14" r="5">{shown}</circle>')
     parts.append(f'<text class="tick" x="8" y="31">{first:.1f}</text>')
     parts.append(f'<text class="tick end" x="{width - 8}" y="31">{last:.1f}</text>')
-    others_text = "".join(f", {name} {value:.1f}" for name, value in others)
-    return _svg(width, height, f"measured {measured:.1f}{others_text}", parts, "strip")
+    return _svg(width, height, "", parts, "strip")
 
 
 def _svg(width: int, height: float, label: str, parts: Sequence[str], kind: str = "") -> Markup:
     body = "".join(parts)
-    head = f'<svg class="chart {kind}" viewBox="0 0 {width} {height:g}" role="img" aria-label="{escape(label)}">'
+    values = "; ".join(re.findall("<title>(.*?)</title>", body))  # within an image nothing is read aloud but its label
+    read = ": ".join(text for text in (escape(label), values) if text)
+    head = f'<svg class="chart {kind}" viewBox="0 0 {width} {height:g}" role="img" aria-label="{read}">'
     return Markup(f"{head}{body}</svg>")  # every text that entered was escaped

@@ -49,7 +49,7 @@ function sortBy(table, column, header) {
 function quantile(sorted, share) { return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))]; }
 
 function colour(table, difference) {
-  if (table.dataset.colour === "none") return;
+  const better = table.dataset.better === "low" ? -1 : 1;
   const cells = all("td[data-v]", table);
   const signed = cells.filter((cell) => difference || cell.classList.contains("signed"));
   const plain = cells.filter((cell) => !signed.includes(cell));
@@ -57,11 +57,12 @@ function colour(table, difference) {
   const whole = table.closest("[data-by=column]") !== null;
   const groups = Map.groupBy ? Map.groupBy(plain, (cell) => (whole ? 0 : cell.cellIndex)) : new Map([[0, plain]]);
   for (const cells of groups.values()) {
-    const values = cells.map(shown).filter((value) => value !== null).sort((a, b) => a - b);
-    // A few very low numbers must not wash out the rest: the scale begins at the lowest tenth.
+    const values = cells.map(shown).filter((value) => value !== null).map((value) => better * value).sort((a, b) => a - b);
+    // A few very bad numbers must not wash out the rest: the scale begins at the worst tenth.
     const [low, high] = [quantile(values, 0.1), values[values.length - 1]];
     for (const cell of cells) {
-      const place = values.length > 2 && high > low ? Math.max(0, (shown(cell) - low) / (high - low)) : 0;
+      const known = values.length > 2 && high > low && shown(cell) !== null;
+      const place = known ? Math.max(0, (better * shown(cell) - low) / (high - low)) : 0;
       cell.style.cssText = `--tone:var(--good);--t:${(0.3 * place * place).toFixed(3)}`;
     }
   }
@@ -70,7 +71,7 @@ function colour(table, difference) {
   for (const cell of signed) {
     const value = shown(cell);
     const size = value === null ? 0 : Math.min(1, Math.abs(value) / reach);
-    cell.style.cssText = `--tone:var(--${value < 0 ? "bad" : "good"});--t:${(0.34 * size).toFixed(3)}`;
+    cell.style.cssText = `--tone:var(--${better * value < 0 ? "bad" : "good"});--t:${(0.34 * size).toFixed(3)}`;
   }
 }
 
