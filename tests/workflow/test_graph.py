@@ -156,6 +156,12 @@ def test_groups_of_the_cluster_profile_name_rules_that_run_there():
     assert grouped <= rules - on_the_host
 
 
+def test_the_file_that_a_site_copies_begins_with_the_values_of_the_cluster_profile():
+    profile, site = (yaml.safe_load((ROOT / f"profiles/slurm/{name}.yaml").read_text()) for name in ("config", "site"))
+    assert {"default-resources", "set-resources"} <= set(site)
+    assert site == {key: profile[key] for key in site}
+
+
 def test_check_data_checks_every_category_and_trains_nothing(tmp_path):
     done = snakemake("--dry-run", "--profile", "demo", "--directory", tmp_path, "check_data")
     assert done.returncode == 0, done.stderr[-3000:]
