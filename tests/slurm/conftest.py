@@ -69,6 +69,7 @@ def cluster(tmp_path_factory):
         cut_short = subprocess.run(["squeue", "-h"], capture_output=True, check=False).stdout  # by a failure or Ctrl-C
         left = stop(state)
     assert cut_short or left == []
+    assert processes(state) == []
 
 
 def stop(state):

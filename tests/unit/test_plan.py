@@ -367,6 +367,7 @@ def test_trainings_alone_take_time_too(settings, tmp_path):
     finish(settings, Run("made", "a"), "train", images_per_second=40.0, device="Some GPU")
     (tmp_path / "params.yaml").write_text(settings.model_dump_json(by_alias=True))
     result = CliRunner().invoke(app, ["plan", "checkpoints", "--gpus", "16"])
+    assert "GPU-hours: " in result.output and "GPU-hours: unknown" not in result.output
     assert "with 16 at one time: 4.0 s\n" in result.output  # 16 images × 10 epochs at 40 images per second
     assert "longest chain: fetch → check → pack → train, 4.0 s of training and inference (made/a/few/seed0)" in (
         result.output

@@ -123,10 +123,11 @@ def _print_time(plan: "Plan", gpus: int) -> None:
             print(f"  measured: {speed}")
     for line in plan.unknown:
         print(f"  unknown: {line}")
-    total, longest = [plan.seconds(stage) for stage in ("train", "infer")], plan.longest()[1]
-    if None not in total and longest is not None:
-        seconds = max(longest, sum(part for part in total if part is not None) / gpus)
-        print(f"with {gpus} at one time: {duration(seconds)}")
+    known = [seconds for stage in ("train", "infer") if (seconds := plan.seconds(stage)) is not None]
+    total, longest = sum(known) if len(known) == 2 else None, plan.longest()[1]
+    print(f"GPU-hours: {'unknown' if total is None else f'{total / 3600:.3g}'}")
+    if total is not None and longest is not None:
+        print(f"with {gpus} at one time: {duration(max(longest, total / gpus))}")
 
 
 def _print_disk(plan: "Plan", gpus: int) -> None:
