@@ -28,9 +28,9 @@ def save_state(folder: Path, identity: dict[str, Any], state: dict[str, Any]) ->
     """
     buffer = io.BytesIO()
     torch.save({"identity": identity, "state": state}, buffer)
-    payload = buffer.getbuffer()
     path = folder / f"state-{state['step']:09d}.pt"
-    with replacing(path) as temporary, temporary.open("wb") as file:
+    # The view is given back when writing fails, too: Python before 3.12.2 crashes if it outlives its buffer.
+    with buffer.getbuffer() as payload, replacing(path) as temporary, temporary.open("wb") as file:
         file.write(hashlib.sha256(payload).hexdigest().encode())
         file.write(payload)
     for old in _states(folder)[KEPT:]:

@@ -1,5 +1,6 @@
 """A disk that is soon full."""
 
+import gc
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,4 +21,5 @@ def small_disk(folder: Path, kilobytes: int) -> Iterator[None]:
     try:
         yield
     finally:
+        gc.collect()  # an error that was caught may still hold a map of a file there
         subprocess.run(["umount", str(folder)], check=True)
