@@ -42,7 +42,7 @@ demo: $(VENV)/.installed  ## Draw small data, train, score and print Table 3; mi
 
 test: $(VENV)/.developer  ## Run the tests; those that need SLURM or Chromium are skipped where these are missing
 	OMP_NUM_THREADS=1 $(RUN)/python -m pytest --numprocesses 2 tests/unit tests/golden
-	$(RUN)/python -m pytest --numprocesses 2 --dist loadgroup -rs tests/workflow tests/slurm
+	OMP_NUM_THREADS=1 $(RUN)/python -m pytest --numprocesses 2 --dist loadgroup -rs tests/workflow tests/slurm
 
 check: $(VENV)/.developer  ## Lint and type-check
 	$(RUN)/ruff check .
