@@ -1,4 +1,4 @@
-"""Snakemake in processes forked from one that has imported it: each of some two hundred calls starts 2 s earlier."""
+"""Snakemake in processes forked from one that has imported it: each of many calls starts 2 s earlier."""
 
 import json
 import os

@@ -19,8 +19,6 @@ from tfcore.runs import foreground_source, manifest_file, stage_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 SNAKEMAKE = Path(sys.executable).parent / "snakemake"
-
-
 ENVIRONMENT = {key: value for key, value in os.environ.items() if key != "SNAKEMAKE_PROFILE"}
 
 

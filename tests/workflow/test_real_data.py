@@ -1,4 +1,7 @@
-"""The road from archive to pack on real images, reduced copies in the official layouts, where they are at hand."""
+"""The road from archive to pack on real images, reduced copies in the official layouts, where they are at hand.
+
+Without Snakemake, but too long for a unit test.
+"""
 
 from pathlib import Path
 
