@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from tfcore.files import replacing
 from tfcore.metrics.aupro import aupro
-from tfcore.provenance import device_name
+from tfcore.runs.record import device_name
+from tfcore.runtime.files import replacing
 
 Array = NDArray[Any]
 SIZES = ((200, 224), (200, 256), (1000, 224))

@@ -13,8 +13,8 @@ import time
 from pathlib import Path
 
 from benchmarks.measure import Row, report
-from tfcore.errors import UserError
-from tfcore.provenance import device_name
+from tfcore.runs.record import device_name
+from tfcore.runtime.errors import UserError
 
 
 def run(out: Path | None, repeats: int, targets: tuple[str, ...] = ("all_tables", "table3", "data")) -> list[Row]:

@@ -14,8 +14,8 @@ import psutil
 import torch
 from tabulate import tabulate
 
-from tfcore.device import peak_operations, synchronise
-from tfcore.files import replacing
+from tfcore.runtime.device import peak_operations, synchronise
+from tfcore.runtime.files import replacing
 
 Row = dict[str, str | int | float | None]
 

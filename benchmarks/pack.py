@@ -13,9 +13,9 @@ from PIL import Image
 from skimage.draw import ellipse
 
 from benchmarks.measure import Row, report
-from tfcore.config import DatasetSettings
 from tfcore.data.check import check_data
 from tfcore.data.pack import pack
+from tfcore.settings.sections import DatasetSettings
 
 DIFFERENT = 50  # images that are drawn; the others are copies, or drawing would take longer than measuring
 KINDS = {"surface": ["thing"], "object": []}  # `textures` of the dataset: a surface needs no foreground

@@ -18,11 +18,11 @@ from scipy import ndimage
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tfcore.anomalies.compose import Batch, anomalous_images
-from tfcore.config import AnomalySettings, TrainingSettings
-from tfcore.model.diffusion import Reverse, beta_table, call_timesteps, mask_divisor, training_timesteps
-from tfcore.model.losses import SSIM_SIGMA, SSIM_WINDOW, training_losses
-from tfcore.model.unet import Attention, UNet
+from tfcore.methods.transfusion.batch import Batch, anomalous_images
+from tfcore.methods.transfusion.diffusion import Reverse, beta_table, call_timesteps, mask_divisor, training_timesteps
+from tfcore.methods.transfusion.losses import SSIM_SIGMA, SSIM_WINDOW, training_losses
+from tfcore.methods.transfusion.unet import Attention, UNet
+from tfcore.settings.sections import AnomalySettings, TrainingSettings
 
 Picture = NDArray[np.uint8]
 Values = NDArray[np.float64]

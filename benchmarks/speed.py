@@ -20,18 +20,18 @@ from benchmarks.plain import (
     plain_reverse,
     plain_ssim,
 )
-from tfcore.anomalies.compose import make_batch
 from tfcore.anomalies.perlin import perlin_noise
-from tfcore.config import HardwareSettings, ModelSettings, Settings, TrainingSettings
-from tfcore.device import autocast, forward_operations, precision_name, prepare, reproducible, take, to_device
-from tfcore.errors import UserError
-from tfcore.infer import to_input
-from tfcore.model.diffusion import reverse_process
-from tfcore.model.losses import unit_ssim
-from tfcore.model.unet import UNet, count_parameters
-from tfcore.provenance import device_name
-from tfcore.runs import stage_settings
-from tfcore.train import Training, TrainingData, new_network, step_generator
+from tfcore.methods.transfusion.batch import make_batch
+from tfcore.methods.transfusion.diffusion import reverse_process
+from tfcore.methods.transfusion.infer import to_input
+from tfcore.methods.transfusion.losses import unit_ssim
+from tfcore.methods.transfusion.train import Training, TrainingData, new_network, step_generator
+from tfcore.methods.transfusion.unet import UNet, count_parameters
+from tfcore.runs.record import device_name
+from tfcore.runs.run import stage_settings
+from tfcore.runtime.device import autocast, forward_operations, precision_name, prepare, reproducible, take, to_device
+from tfcore.runtime.errors import UserError
+from tfcore.settings.sections import HardwareSettings, ModelSettings, Settings, TrainingSettings
 
 PAPER_SCALE = (224, 64)  # size and width
 EPOCHS, CATEGORIES, TRAIN_IMAGES = 1500, 27, 12288  # of MVTec AD and VisA together

@@ -8,11 +8,11 @@ import pandas as pd
 from PIL import Image
 from safetensors.numpy import save_file
 
-from tfcore.config import Settings, load_settings
-from tfcore.data.demo import draw
-from tfcore.report.gather import averages
+from tfcore.data.demo.make import draw
+from tfcore.metrics.gather import averages
 from tfcore.report.measured import COLUMNS
-from tfcore.runs import Run, packed_folder, shared_variant
+from tfcore.runs.run import Run, packed_folder, shared_variant
+from tfcore.settings.sections import Settings, load_settings
 
 ROOT = Path(__file__).parents[1]
 SIZE, GOOD, BAD = 32, 4, 6

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tfcore.config import HardwareSettings, parse_settings
-from tfcore.runs import Run, stage_settings
+from tfcore.runs.run import Run, stage_settings
+from tfcore.settings.sections import HardwareSettings, parse_settings
 
 SIZE, TRAIN, GOOD, BAD = 16, 10, 2, 3
 RUN = Run("toy", "disc")

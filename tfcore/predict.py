@@ -8,13 +8,13 @@ from matplotlib import colormaps
 from numpy.typing import NDArray
 from PIL import Image
 
-from tfcore.config import HardwareSettings, ScoreSettings
 from tfcore.data.images import SUFFIXES, centre_crop, pictures_below, read_image, resize_image
-from tfcore.device import explained
-from tfcore.errors import UserError
-from tfcore.files import replacing, write_json
-from tfcore.infer import Model, maps_of
+from tfcore.methods.transfusion.infer import Model, maps_of
 from tfcore.metrics.maps import final_maps
+from tfcore.runtime.device import explained
+from tfcore.runtime.errors import UserError
+from tfcore.runtime.files import replacing, write_json
+from tfcore.settings.sections import HardwareSettings, ScoreSettings
 
 SCORE = ScoreSettings()  # λ of Eq. 10 and the filter of Eq. 11, as in the paper
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from made_up import ROOT, settings_of, write_results
 
-from tfcore.report.page import write_page
+from tfcore.report.page.page import write_page
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 

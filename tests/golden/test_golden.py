@@ -13,12 +13,12 @@ import pytest
 import torch
 
 import tfcore
-from tfcore.anomalies.compose import Batch, make_batch
-from tfcore.config import ModelSettings, RunSettings, Settings, TextureSettings, TrainingSettings
-from tfcore.model.diffusion import reverse_process
-from tfcore.model.losses import training_losses
-from tfcore.model.unet import UNet
-from tfcore.runs import stage_settings
+from tfcore.methods.transfusion.batch import Batch, make_batch
+from tfcore.methods.transfusion.diffusion import reverse_process
+from tfcore.methods.transfusion.losses import training_losses
+from tfcore.methods.transfusion.unet import UNet
+from tfcore.runs.run import stage_settings
+from tfcore.settings.sections import ModelSettings, RunSettings, Settings, TextureSettings, TrainingSettings
 
 FILE = Path(__file__).with_name("method.json")
 PROTOCOLS = ("paper", "release")

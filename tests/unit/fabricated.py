@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tfcore.config import Settings, load_settings
 from tfcore.metrics.rows import COLUMNS
+from tfcore.settings.sections import Settings, load_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from tfcore.config import ModelSettings, RunSettings, Settings, TextureSettings, TrainingSettings
-from tfcore.runs import stage_settings
+from tfcore.runs.run import stage_settings
+from tfcore.settings.sections import ModelSettings, RunSettings, Settings, TextureSettings, TrainingSettings
 
 TINY = ModelSettings(width=8, multipliers=[1, 2], blocks=1, attention_levels=1, groups=8)
 

@@ -5,7 +5,7 @@ import csv
 import numpy as np
 from PIL import Image
 
-from tfcore.config import DatasetSettings
+from tfcore.settings.sections import DatasetSettings
 
 HEIGHT, WIDTH = 20, 30
 COUNTS = (4, 2, 3)

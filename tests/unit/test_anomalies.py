@@ -3,11 +3,11 @@ import torch
 from method_settings import training_settings
 from scipy import stats
 
-from tfcore.anomalies.compose import anomalous_images, make_batch, previous_masks
 from tfcore.anomalies.geometry import rotate
 from tfcore.anomalies.perlin import perlin_noise, random_perlin
 from tfcore.anomalies.textures import OPERATIONS, augment, autocontrast, equalize, shuffle_tiles
-from tfcore.errors import UserError
+from tfcore.methods.transfusion.batch import anomalous_images, make_batch, previous_masks
+from tfcore.runtime.errors import UserError
 
 STILL = {"rotation_probability": 0.0}
 PLAIN = STILL | {"operations": 0}  # quick

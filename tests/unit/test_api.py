@@ -9,7 +9,7 @@ import pytest
 import yaml
 from made_up import draw_dataset, save
 
-from tfcore.data.demo import draw
+from tfcore.data.demo.make import draw
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tfcore.errors import UserError
 from tfcore.metrics.aupro import areas_to_limit, aupro, pixel_ap_of, pixel_auroc_of
 from tfcore.metrics.pixels import collect
+from tfcore.runtime.errors import UserError
 
 
 def regions_of(mask):

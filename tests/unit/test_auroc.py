@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score
 
-from tfcore.errors import UserError
 from tfcore.metrics.auroc import f1_threshold, image_auroc, image_values
+from tfcore.runtime.errors import UserError
 
 
 def test_known_cases():

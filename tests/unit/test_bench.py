@@ -10,8 +10,8 @@ import torch
 from typer.testing import CliRunner
 
 import tfcore.cli.bench  # registers the commands
-from tfcore.config import load_settings
-from tfcore.errors import UserError
+from tfcore.runtime.errors import UserError
+from tfcore.settings.sections import load_settings
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # the benchmarks are no part of the package
 from benchmarks import measure, pack, speed

@@ -9,7 +9,7 @@ import pytest
 from small_data import COUNTS, HEIGHT, make_mvtec, make_visa, save, settings
 
 from tfcore.data.check import check_category, check_data, table
-from tfcore.files import sha256_of
+from tfcore.runtime.files import sha256_of
 
 
 def remove(name):

@@ -6,9 +6,9 @@ from method_settings import training_settings
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from tfcore.errors import UserError
-from tfcore.model.checkpoint import load_checkpoint, save_checkpoint
-from tfcore.model.unet import UNet
+from tfcore.methods.transfusion.unet import UNet
+from tfcore.runtime.errors import UserError
+from tfcore.training.checkpoint import load_checkpoint, save_checkpoint
 
 RUN = {"method": "transfusion", "dataset": "visa", "category": "capsules", "variant": "full", "seed": 0}
 

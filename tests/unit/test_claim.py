@@ -11,9 +11,9 @@ from unittest.mock import Mock
 
 import pytest
 
-from tfcore import claim
-from tfcore.claim import Claim, claimed, is_alive
-from tfcore.errors import InterruptedTraining
+from tfcore.runtime.errors import InterruptedTraining
+from tfcore.training import lock as claim
+from tfcore.training.lock import Claim, claimed, is_alive
 
 
 def test_claim_exists_during_the_block_and_is_gone_after(tmp_path):
@@ -43,7 +43,8 @@ def test_second_process_waits_for_the_first(tmp_path):
 
 def test_claim_of_a_dead_process_is_taken_at_once(tmp_path):
     path = tmp_path / "seed0.claim"
-    code = f"import os, pathlib; from tfcore.claim import Claim; Claim(pathlib.Path({str(path)!r})).take(); os._exit(9)"
+    code = "import os, pathlib; from tfcore.training.lock import Claim; "
+    code += f"Claim(pathlib.Path({str(path)!r})).take(); os._exit(9)"
     subprocess.run([sys.executable, "-c", code], check=False)
     assert path.exists()
     assert not is_alive(path)

@@ -29,7 +29,7 @@ def run(tmp_path, monkeypatch, capsys):
 
 
 def test_help_lists_every_stage():
-    from tfcore.cli import bench, data, method, page, plan, report, score  # noqa: F401  # each registers its commands
+    from tfcore.cli import bench, data, operations, report, run, score  # noqa: F401  # each registers its commands
 
     shown = CliRunner().invoke(tfcore.cli.app, ["--help"], terminal_width=100)
     assert shown.exit_code == 0

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tfcore.config import PROTOCOLS, SettingsError, digest, load_settings, parse_settings, resolve
+from tfcore.settings.sections import PROTOCOLS, SettingsError, digest, load_settings, parse_settings, resolve
 
 ROOT = Path(__file__).parents[2]
 PARAMS = ROOT / "params.yaml"
@@ -201,13 +201,17 @@ def test_names_may_be_in_any_language_and_have_spaces(tmp_path: Path):
 
 
 def test_settings_are_checked_without_torch():
-    code = "import sys, tfcore.config as c; c.load_settings(sys.argv[1]); sys.exit('torch' in sys.modules)"
+    code = "import sys, tfcore.settings.sections as c; c.load_settings(sys.argv[1]); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code, PARAMS]).returncode == 0  # Snakemake's start stays quick
 
 
 @pytest.mark.parametrize(
     ("module", "other"),
-    [("tfcore.data.pack", "torch"), ("tfcore.report.tables", "scipy"), ("tfcore.report.tables", "torch")],
+    [
+        ("tfcore.data.pack", "torch"),
+        ("tfcore.report.tables.overview", "scipy"),
+        ("tfcore.report.tables.overview", "torch"),
+    ],
 )
 def test_a_job_that_starts_often_does_without_a_library_that_it_does_not_need(module, other):
     code = f"import sys, {module}; sys.exit({other!r} in sys.modules)"

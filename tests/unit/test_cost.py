@@ -7,9 +7,9 @@ import pytest
 from test_plan import VALUES, settings  # noqa: F401
 from typer.testing import CliRunner
 
-import tfcore.cli.plan  # noqa: F401
+import tfcore.cli.operations  # noqa: F401
 from tfcore.cli import app
-from tfcore.cost import cost_rows, read_jobs, table_costs, total, write_costs
+from tfcore.operations.cost import cost_rows, read_jobs, table_costs, total, write_costs
 
 HEADER = "s\th:m:s\tmax_rss\tmax_vms\n"
 

@@ -10,12 +10,12 @@ from typer.testing import CliRunner
 
 import tfcore.cli.data  # noqa: F401  (registers the commands)
 from tfcore.cli import app
-from tfcore.config import DatasetSettings
-from tfcore.data import demo
 from tfcore.data.check import check_data
-from tfcore.data.demo import MVTEC, VISA, draw, empty_canvas, make_demo_data
-from tfcore.data.drawing import Canvas
+from tfcore.data.demo import make as demo
+from tfcore.data.demo.drawing import Canvas
+from tfcore.data.demo.make import MVTEC, VISA, draw, empty_canvas, make_demo_data
 from tfcore.data.packed import Packed, packed_textures
+from tfcore.settings.sections import DatasetSettings
 
 DEFECTS = [(name, defect) for name, category in (MVTEC | VISA).items() for defect in category.defects]
 

@@ -5,9 +5,8 @@ from unittest.mock import Mock
 import pytest
 import torch
 
-import tfcore.device as device_module
-from tfcore.config import HardwareSettings, ModelSettings
-from tfcore.device import (
+import tfcore.runtime.device as device_module
+from tfcore.runtime.device import (
     autocast,
     can_compile,
     claim_gpu,
@@ -20,7 +19,8 @@ from tfcore.device import (
     to_device,
     upload,
 )
-from tfcore.errors import UserError
+from tfcore.runtime.errors import UserError
+from tfcore.settings.sections import HardwareSettings, ModelSettings
 
 CPU = torch.device("cpu")
 

@@ -2,8 +2,7 @@ import pytest
 import torch
 from method_settings import training_settings
 
-from tfcore.errors import SettingsError, UserError
-from tfcore.model.diffusion import (
+from tfcore.methods.transfusion.diffusion import (
     Heads,
     Step,
     at,
@@ -15,6 +14,7 @@ from tfcore.model.diffusion import (
     reverse_step,
     training_timesteps,
 )
+from tfcore.runtime.errors import SettingsError, UserError
 
 SCHEDULES = ("linear", "root", "quadratic")
 GRIDS = ("t_over_T", "linspace")

@@ -17,11 +17,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 import pytest
 
-from tfcore.config import Archive
 from tfcore.data import http
 from tfcore.data.download import download
-from tfcore.data.progress import Progress
-from tfcore.errors import UserError
+from tfcore.runtime.errors import UserError
+from tfcore.runtime.progress import Progress
+from tfcore.settings.sections import Archive
 
 CONTENT = np.random.default_rng(0).bytes(300_000)
 SIZE = len(CONTENT)

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tfcore.config import Settings, load_settings
-from tfcore.report.needs import shown_settings
-from tfcore.runs import stage_settings
+from tfcore.runs.needed import shown_settings
+from tfcore.runs.run import stage_settings
+from tfcore.settings.sections import Settings, load_settings
 
 ROOT = Path(__file__).parents[2]
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]

@@ -8,19 +8,19 @@ import pytest
 import torch
 from tiny_training import CPU, RUN, TRAIN, make_packed, settings_of
 
-from tfcore.anomalies.compose import Batch, make_batch
 from tfcore.anomalies.perlin import perlin_noise
-from tfcore.config import TrainingSettings
-from tfcore.device import autocast
-from tfcore.files import order_header, read_json, sha256_of
-from tfcore.infer import Model, infer, maps_of, to_input
+from tfcore.methods.transfusion.batch import Batch, make_batch
+from tfcore.methods.transfusion.infer import Model, infer, maps_of, to_input
+from tfcore.methods.transfusion.losses import unit_ssim
+from tfcore.methods.transfusion.train import new_network, step_generator, train
 from tfcore.metrics.aupro import aupro
 from tfcore.metrics.auroc import image_auroc
 from tfcore.metrics.maps import final_maps, image_scores, read_maps
-from tfcore.model.checkpoint import save_checkpoint
-from tfcore.model.losses import unit_ssim
-from tfcore.runs import run_names
-from tfcore.train import new_network, step_generator, train
+from tfcore.runs.run import run_names
+from tfcore.runtime.device import autocast
+from tfcore.runtime.files import order_header, read_json, sha256_of
+from tfcore.settings.sections import TrainingSettings
+from tfcore.training.checkpoint import save_checkpoint
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # the benchmarks are no part of the package
 from benchmarks.plain import plain_batch, plain_network, plain_perlin, plain_reverse, plain_ssim

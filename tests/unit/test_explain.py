@@ -1,13 +1,13 @@
 import pytest
 from fabricated import paper_settings, write_metrics
 
-from tfcore.errors import UserError
-from tfcore.explain import explain
-from tfcore.files import read_json, write_json
-from tfcore.report.gather import gathered_for
-from tfcore.report.needs import score_files
-from tfcore.report.tables import write_tables
-from tfcore.runs import Run
+from tfcore.metrics.gather import gathered_for
+from tfcore.report.explain import explain
+from tfcore.report.tables.overview import write_tables
+from tfcore.runs.needed import score_files
+from tfcore.runs.run import Run
+from tfcore.runtime.errors import UserError
+from tfcore.runtime.files import read_json, write_json
 
 
 @pytest.fixture

@@ -9,14 +9,14 @@ import zipfile
 import pytest
 from small_data import make_mvtec, settings
 
-from tfcore.config import Archive, TextureSettings
 from tfcore.data import archives
 from tfcore.data.archives import extract
 from tfcore.data.content import content_of
 from tfcore.data.fetch import fetch
 from tfcore.data.layouts import find_category
-from tfcore.errors import UserError
-from tfcore.files import read_json, sha256_of
+from tfcore.runtime.errors import UserError
+from tfcore.runtime.files import read_json, sha256_of
+from tfcore.settings.sections import Archive, TextureSettings
 
 
 def tar(path, *members):

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from tfcore.files import replacing, replacing_folder, sha256_of, write_json
+from tfcore.runtime.files import replacing, replacing_folder, sha256_of, write_json
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_rubbish(tmp_path: Path) -> None:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from maps_file import made_up_maps
 
-from tfcore.errors import UserError
 from tfcore.metrics.maps import final_maps, image_score_grid, image_scores, mean_filter, read_maps
+from tfcore.runtime.errors import UserError
 
 
 def plain_mean_filter(image, kernel):

@@ -5,7 +5,7 @@ from skimage.draw import disk, ellipse
 from skimage.morphology import closing
 from skimage.morphology import disk as disk_element
 
-from tfcore.anomalies.foreground import close, foreground_mask, lab, largest_components
+from tfcore.data.foreground import close, foreground_mask, lab, largest_components
 
 SIDE = 128
 

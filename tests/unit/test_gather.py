@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 from fabricated import DEMO, paper_settings
 
-from tfcore.errors import UserError
+from tfcore.metrics.gather import averaging, gather
 from tfcore.metrics.rows import COLUMNS
-from tfcore.report.gather import averaging, gather
+from tfcore.runtime.errors import UserError
 
 VALUES = {"bolt": 0.9, "cap": 0.8, "cloth": 1.0}
 

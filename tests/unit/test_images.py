@@ -13,8 +13,8 @@ from tfcore.data.images import (
     resize_mask_antialiased,
     resize_mask_nearest,
 )
-from tfcore.errors import UserError
 from tfcore.predict import picture_files
+from tfcore.runtime.errors import UserError
 
 GREY = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
 RGB = np.stack([GREY, GREY[::-1], GREY[:, ::-1]], axis=2)

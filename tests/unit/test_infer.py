@@ -13,20 +13,20 @@ from safetensors.torch import load_file
 from small_disk import small_disk
 from tiny_training import BAD, CPU, GOOD, RUN, SIZE, make_packed, settings_of
 
-import tfcore.infer
-from tfcore.config import TrainingSettings
+import tfcore.methods.transfusion.infer
 from tfcore.data.packed import Packed
-from tfcore.errors import UserError
-from tfcore.files import read_json, sha256_of
-from tfcore.infer import infer, trace
+from tfcore.methods.transfusion.diffusion import betas, reverse_step
+from tfcore.methods.transfusion.infer import infer, trace
+from tfcore.methods.transfusion.train import new_network
 from tfcore.metrics.maps import final_maps, read_maps
-from tfcore.model.checkpoint import save_checkpoint
-from tfcore.model.diffusion import betas, reverse_step
+from tfcore.operations.inference_time import time_inference
 from tfcore.predict import predict
-from tfcore.provenance import source_commit
-from tfcore.runs import Run, run_names
-from tfcore.timing import time_inference
-from tfcore.train import new_network
+from tfcore.runs.record import source_commit
+from tfcore.runs.run import Run, run_names
+from tfcore.runtime.errors import UserError
+from tfcore.runtime.files import read_json, sha256_of
+from tfcore.settings.sections import TrainingSettings
+from tfcore.training.checkpoint import save_checkpoint
 
 CROP, COUNT = SIZE - 4, GOOD + BAD
 
@@ -157,7 +157,7 @@ def test_a_full_disk_is_one_line_and_leaves_no_part_of_a_file(trained, tmp_path)
     ],
 )
 def test_faults_become_one_line(trained, monkeypatch, tmp_path, fault, message):
-    monkeypatch.setattr(tfcore.infer, "make_maps", Mock(side_effect=fault))
+    monkeypatch.setattr(tfcore.methods.transfusion.infer, "make_maps", Mock(side_effect=fault))
     with pytest.raises(UserError, match=f"^inference with {trained[1]}: {message}"):
         infer(trained[1], trained[0], tmp_path / "out", settings_of("infer"), CPU)
     assert not list(tmp_path.iterdir())

@@ -6,7 +6,7 @@ from small_data import COUNTS, make_mvtec, make_visa, settings, square
 
 from tfcore.data.images import read_mask
 from tfcore.data.layouts import find_category
-from tfcore.errors import UserError
+from tfcore.runtime.errors import UserError
 
 
 def converted_visa(root):

@@ -6,11 +6,18 @@ import torch
 from method_settings import training_settings
 from skimage.metrics import structural_similarity
 
-from tfcore.anomalies.compose import Batch
-from tfcore.config import LossSettings
-from tfcore.errors import SettingsError, UserError
-from tfcore.model.diffusion import Heads, at, beta_table, compose
-from tfcore.model.losses import focal_loss, guessed_ssim, mask_loss, normal_loss, training_losses, unit_ssim
+from tfcore.methods.transfusion.batch import Batch
+from tfcore.methods.transfusion.diffusion import Heads, at, beta_table, compose
+from tfcore.methods.transfusion.losses import (
+    focal_loss,
+    guessed_ssim,
+    mask_loss,
+    normal_loss,
+    training_losses,
+    unit_ssim,
+)
+from tfcore.runtime.errors import SettingsError, UserError
+from tfcore.settings.sections import LossSettings
 
 PARTS = ("mask", "anomaly", "normal", "consistency")
 
@@ -56,7 +63,7 @@ def test_a_loss_with_weight_0_is_not_computed(off, monkeypatch):
     def forbidden(*_):
         raise AssertionError(f"{off} was computed")
 
-    monkeypatch.setattr(f"tfcore.model.losses.{off}_loss", forbidden)
+    monkeypatch.setattr(f"tfcore.methods.transfusion.losses.{off}_loss", forbidden)
     settings = training_settings(losses={off: 0.0})
     batch, heads = batch_and_perfect_heads(settings)
     losses = training_losses(Heads(*(head + 0.1 for head in heads)), batch, settings)

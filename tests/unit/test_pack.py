@@ -10,13 +10,13 @@ from small_disk import small_disk
 
 import tfcore
 import tfcore.data.pack
-from tfcore.config import TextureSettings
 from tfcore.data.check import check_data
 from tfcore.data.images import resize_image, resize_mask_antialiased, resize_mask_nearest
 from tfcore.data.pack import pack, pack_textures
 from tfcore.data.packed import Packed, packed_textures
-from tfcore.errors import UserError
-from tfcore.files import read_json
+from tfcore.runtime.errors import UserError
+from tfcore.runtime.files import read_json
+from tfcore.settings.sections import TextureSettings
 
 SIZE = 16
 TRAIN, GOOD, BAD = COUNTS

@@ -8,13 +8,13 @@ import pytest
 from made_up import settings_of, write_results
 from PIL import Image
 
-from tfcore.errors import UserError
-from tfcore.report.charts import Bar, Line, difference_chart, line_chart, sparkline, strip, ticks
-from tfcore.report.origin import duration, summarise
-from tfcore.report.page import write_page
-from tfcore.report.page_figures import page_figures
-from tfcore.report.page_tables import page_table
-from tfcore.report.table import Cell, Table
+from tfcore.report.page.charts import Bar, Line, difference_chart, line_chart, sparkline, strip, ticks
+from tfcore.report.page.figure_list import page_figures
+from tfcore.report.page.page import write_page
+from tfcore.report.page.provenance import duration, summarise
+from tfcore.report.page.table_views import page_table
+from tfcore.report.tables.table import Cell, Table
+from tfcore.runtime.errors import UserError
 
 SMALL = "run: {datasets: [mvtec_ad], variants: [full]}\ndatasets: {mvtec_ad: {categories: [bottle]}}\n"
 SNAKEMAKE = "snakemake --cores 1"
@@ -158,7 +158,7 @@ def test_figures_are_named_and_those_beyond_the_limit_linked(tmp_path: Path, mon
     assert titles == ["Reverse process", "Anomalies · VisA · pipe fryum", "Losses · VisA", "Losses · Small"]
     assert all(figure["source"].startswith("data:image/webp") for figure in found)
     assert found[1]["link"] == "../figures/anomalies/visa_pipe_fryum.png"
-    monkeypatch.setattr("tfcore.report.page_figures.LIMIT", 1)
+    monkeypatch.setattr("tfcore.report.page.figure_list.LIMIT", 1)
     assert [bool(figure["source"]) for figure in page_figures(folder, settings, out)] == [True, False, False, False]
 
 
@@ -259,7 +259,7 @@ def test_pictures_become_fewer_where_they_would_not_fit(tmp_path: Path, monkeypa
     write_results(tmp_path, settings, pictures=3)
     sizes = []
     for limit in (12_000_000, 1):
-        monkeypatch.setattr("tfcore.report.page.LIMIT", limit)
+        monkeypatch.setattr("tfcore.report.page.page.LIMIT", limit)
         write_page(tmp_path, settings, tmp_path / "page.html", SNAKEMAKE, examples=5)
         text = (tmp_path / "page.html").read_text(encoding="utf-8")
         sizes.append(text.count('<figure class="example">'))
@@ -267,8 +267,8 @@ def test_pictures_become_fewer_where_they_would_not_fit(tmp_path: Path, monkeypa
 
 
 def test_examples_follow_their_rule(tmp_path: Path):
-    from tfcore.report.examples import gallery
-    from tfcore.runs import Run
+    from tfcore.report.page.examples import gallery
+    from tfcore.runs.run import Run
 
     settings = settings_of(tmp_path, SMALL)
     write_results(tmp_path, settings, pictures=1)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tfcore.data import parallel
-from tfcore.data.parallel import granted_cores, run_all
+from tfcore.runtime import parallel
+from tfcore.runtime.parallel import granted_cores, run_all
 
 
 @pytest.mark.parametrize(

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-import tfcore.cli.plan  # noqa: F401
+import tfcore.cli.operations  # noqa: F401
 from tfcore.cli import app
-from tfcore.config import digest, load_settings, parse_settings, resolve
-from tfcore.errors import UserError
-from tfcore.plan import image_counts, make_plan, weights_bytes
-from tfcore.report.needs import TARGETS, needed_by, selected_runs
-from tfcore.runs import Run, foreground_source, stage_settings
-from tfcore.speeds import network_calls, pass_operations
+from tfcore.operations.plan import image_counts, make_plan, weights_bytes
+from tfcore.operations.speed import network_calls, pass_operations
+from tfcore.runs.needed import TARGETS, needed_by, selected_runs
+from tfcore.runs.run import Run, foreground_source, stage_settings
+from tfcore.runtime.errors import UserError
+from tfcore.settings.sections import digest, load_settings, parse_settings, resolve
 
 VALUES = {
     "run": {"datasets": ["made"], "sweep_variants": ["full"]},

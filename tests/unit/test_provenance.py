@@ -1,8 +1,8 @@
 from pathlib import Path
 
-from tfcore.files import read_json
-from tfcore.provenance import finish_record, installed_version, read_record, source_commit, start_record
-from tfcore.runs import Run
+from tfcore.runs.record import finish_record, installed_version, read_record, source_commit, start_record
+from tfcore.runs.run import Run
+from tfcore.runtime.files import read_json
 
 
 def test_record_says_what_was_run_and_names_no_host_or_absolute_path(tmp_path: Path) -> None:

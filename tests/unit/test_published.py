@@ -2,11 +2,11 @@ import re
 
 import pytest
 
-from tfcore.errors import UserError
-from tfcore.published import numbers
-from tfcore.published.numbers import paper, paper_names, paper_tables, release, statements
-from tfcore.report.cells import PAPER_DATASETS
-from tfcore.report.claims import CHECKS
+from tfcore.paper import numbers
+from tfcore.paper.numbers import paper, paper_names, paper_tables, release, statements
+from tfcore.report.claims.claims import CHECKS
+from tfcore.report.tables.published_cells import PAPER_DATASETS
+from tfcore.runtime.errors import UserError
 
 
 def test_the_papers_methods_come_in_its_order():

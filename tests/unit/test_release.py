@@ -9,12 +9,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tfcore.config import ModelSettings, TrainingSettings
-from tfcore.errors import UserError
-from tfcore.files import sha256_of
-from tfcore.model.checkpoint import load_checkpoint
-from tfcore.model.diffusion import reverse_process
-from tfcore.model.release import (
+from tfcore.methods.transfusion.diffusion import reverse_process
+from tfcore.methods.transfusion.released import (
     checked_state,
     convert_release,
     infer_model,
@@ -23,7 +19,11 @@ from tfcore.model.release import (
     release_settings,
     rename,
 )
-from tfcore.model.unet import UNet
+from tfcore.methods.transfusion.unet import UNet
+from tfcore.runtime.errors import UserError
+from tfcore.runtime.files import sha256_of
+from tfcore.settings.sections import ModelSettings, TrainingSettings
+from tfcore.training.checkpoint import load_checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]
 FIXTURE = ROOT / "tests/golden/tiny_release_fixture.safetensors"

@@ -5,7 +5,7 @@ import time
 import pytest
 import torch
 
-from tfcore.resume import StopRequest, load_state, save_state, stop_on_signal
+from tfcore.training.state import StopRequest, load_state, save_state, stop_on_signal
 
 DEVICE = torch.device("cpu")
 IDENTITY = {"run": "toy/disc/full/seed0", "recipe": 1, "settings": "abc", "pack": "def", "textures": "ghi"}

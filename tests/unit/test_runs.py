@@ -5,9 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tfcore.config import RELEASE_OVERRIDES, Settings, TrainingSettings, load_settings
-from tfcore.errors import SettingsError
-from tfcore.runs import (
+from tfcore.runs.run import (
     Run,
     foreground_source,
     manifest_file,
@@ -16,6 +14,8 @@ from tfcore.runs import (
     shared_variant,
     stage_settings,
 )
+from tfcore.runtime.errors import SettingsError
+from tfcore.settings.sections import RELEASE_OVERRIDES, Settings, TrainingSettings, load_settings
 
 ROOT = Path(__file__).parents[2]
 STAGES = ("pack", "train", "infer", "score", "sweep")

@@ -11,15 +11,15 @@ from typer.testing import CliRunner
 
 from tfcore.cli import app
 from tfcore.cli import score as _commands  # noqa: F401 (registers the commands)
-from tfcore.config import digest
-from tfcore.errors import UserError
-from tfcore.files import sha256_of
 from tfcore.metrics.aupro import aupro
 from tfcore.metrics.auroc import image_auroc
 from tfcore.metrics.maps import final_maps, image_scores
 from tfcore.metrics.rows import COLUMNS
 from tfcore.metrics.score import Bootstrap, score_maps, score_run
-from tfcore.runs import Run
+from tfcore.runs.run import Run
+from tfcore.runtime.errors import UserError
+from tfcore.runtime.files import sha256_of
+from tfcore.settings.sections import digest
 
 SCORE = {
     "lambda": 0.9,

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tfcore.config import PROTOCOLS, Settings, load_settings
-from tfcore.settings_doc import OTHER_EFFECTS, UNITS, effect, settings_page
+from tfcore.settings.doc import OTHER_EFFECTS, UNITS, effect, settings_page
+from tfcore.settings.sections import PROTOCOLS, Settings, load_settings
 
 ROOT = Path(__file__).parents[2]
 

@@ -9,13 +9,13 @@ import pytest
 from test_plan import VALUES, finish, settings  # noqa: F401
 from typer.testing import CliRunner
 
-import tfcore.cli.plan  # noqa: F401
-from tfcore.claim import Claim
+import tfcore.cli.operations  # noqa: F401
 from tfcore.cli import app
-from tfcore.config import parse_settings
-from tfcore.plan import make_plan
-from tfcore.runs import Run
-from tfcore.status import claim_file, make_status
+from tfcore.operations.plan import make_plan
+from tfcore.operations.status import claim_file, make_status
+from tfcore.runs.run import Run
+from tfcore.settings.sections import parse_settings
+from tfcore.training.lock import Claim
 
 
 @pytest.fixture

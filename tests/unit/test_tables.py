@@ -7,16 +7,16 @@ from dataclasses import replace
 import pytest
 from fabricated import DEMO, ROOT, paper_settings, write_metrics
 
-from tfcore.errors import UserError
-from tfcore.report.ablations import Ablation, _largest, change, published_change
-from tfcore.report.cells import difference
-from tfcore.report.claims import write_claims
-from tfcore.report.gather import gather, gathered_for
+from tfcore.metrics.gather import gather, gathered_for
+from tfcore.report.claims.claims import write_claims
 from tfcore.report.measured import Measured, Source, read_metrics
-from tfcore.report.needs import score_files, shown_settings
-from tfcore.report.table import Cell, Table, cell_text, csv_text, latex, markdown, ranked
-from tfcore.report.tables import make_table, write_tables
-from tfcore.runs import Run
+from tfcore.report.tables.ablations import Ablation, _largest, change, published_change
+from tfcore.report.tables.overview import make_table, write_tables
+from tfcore.report.tables.published_cells import difference
+from tfcore.report.tables.table import Cell, Table, cell_text, csv_text, latex, markdown, ranked
+from tfcore.runs.needed import score_files, shown_settings
+from tfcore.runs.run import Run
+from tfcore.runtime.errors import UserError
 
 FULL = Source("full")
 KEYS = ["dataset", "category", "variant"]

@@ -17,15 +17,16 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from tiny_training import CPU, RUN, SIZE, TRAIN, make_packed, settings_of
 
-import tfcore.files
-import tfcore.train
-from tfcore.config import TrainingSettings, digest
-from tfcore.errors import InterruptedTraining, UserError
-from tfcore.files import read_json, sha256_of
-from tfcore.log import TrainingLog
-from tfcore.runs import Run
-from tfcore.scale import check_scale
-from tfcore.train import AdamW, Training, TrainingData, new_network, train
+import tfcore.methods.transfusion.train
+import tfcore.runtime.files
+from tfcore.methods.transfusion.train import AdamW, Training, TrainingData, new_network, train
+from tfcore.operations.cpu_guard import check_scale
+from tfcore.runs.run import Run
+from tfcore.runtime.device import precision_name
+from tfcore.runtime.errors import InterruptedTraining, UserError
+from tfcore.runtime.files import read_json, sha256_of
+from tfcore.settings.sections import TrainingSettings, digest
+from tfcore.training.log import TrainingLog
 
 
 @pytest.fixture
@@ -74,7 +75,11 @@ def test_training_learns_and_leaves_its_record(folders):
     parts = sum(float(rows[0][name]) for name in ("mask", "anomaly", "normal", "consistency"))
     assert parts == pytest.approx(float(rows[0]["total"]), rel=1e-4)
     record = read_json(out / "run.json")
-    assert record["steps"] == 36 and record["precision"] == "float32" and record["parameters"] > 0
+    assert (
+        record["steps"] == 36
+        and record["precision"] == precision_name("auto", torch.device("cpu"))
+        and record["parameters"] > 0
+    )
     assert not (folders[2] / "work-a").exists()
 
 
@@ -263,7 +268,7 @@ def test_faults_become_one_line(folders, monkeypatch, fault, message):
     def fail(*_):
         raise fault
 
-    monkeypatch.setattr(tfcore.train, "save_checkpoint", fail)
+    monkeypatch.setattr(tfcore.methods.transfusion.train, "save_checkpoint", fail)
     with pytest.raises(UserError, match=message) as error:
         run_training(folders, train={"epochs": 1})
     assert "\n" not in str(error.value) and "toy/disc" in str(error.value)
@@ -280,7 +285,7 @@ def test_a_disk_that_fills_up_leaves_the_last_good_state_and_no_part_of_a_file(f
 
     hardware = CPU.model_copy(update={"save_minutes": 1e-9})
     with monkeypatch.context() as patch:
-        patch.setattr(tfcore.files.os, "fsync", full)
+        patch.setattr(tfcore.runtime.files.os, "fsync", full)
         with pytest.raises(UserError, match=r"^training toy/disc/full/seed0: the disk is full; free some space and"):
             run_training(folders, "cut", hardware=hardware)
     left = sorted(path.name for path in (folders[2] / "work-cut").iterdir() if "state" in path.name)
@@ -315,8 +320,10 @@ def test_a_pack_of_another_size_is_refused(folders):
 def test_training_without_a_gpu_is_refused_before_it_begins_and_can_be_insisted_on(folders, monkeypatch):
     asked = []
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(tfcore.train, "check_scale", lambda settings, images: asked.append((settings, images)))
-    monkeypatch.setattr(tfcore.train, "run_steps", Mock(side_effect=UserError("begun")))
+    monkeypatch.setattr(
+        tfcore.methods.transfusion.train, "check_scale", lambda settings, images: asked.append((settings, images))
+    )
+    monkeypatch.setattr(tfcore.methods.transfusion.train, "run_steps", Mock(side_effect=UserError("begun")))
     for device in ("auto", "cpu"):
         with pytest.raises(UserError, match="begun"):
             run_training(folders, hardware=CPU.model_copy(update={"device": device}))
@@ -339,7 +346,7 @@ def test_the_optimiser_is_torchs_to_the_bit():
 
 def test_the_optimiser_works_saves_and_resumes_without_the_compiler():
     code = (
-        "import sys, torch; from tfcore.train import AdamW\n"
+        "import sys, torch; from tfcore.methods.transfusion.train import AdamW\n"
         "weight = torch.nn.Parameter(torch.ones(2)); optimiser = AdamW([weight], fused=True)\n"
         "weight.sum().backward(); optimiser.step(); optimiser.zero_grad()\n"
         "optimiser.load_state_dict(optimiser.state_dict())\n"

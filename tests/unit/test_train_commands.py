@@ -7,8 +7,8 @@ import yaml
 from tiny_training import make_packed, params
 
 import tfcore.cli
-from tfcore.files import read_json
-from tfcore.train import Training
+from tfcore.methods.transfusion.train import Training
+from tfcore.runtime.files import read_json
 
 
 @pytest.fixture

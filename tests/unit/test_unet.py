@@ -2,9 +2,9 @@ import pytest
 import torch
 from method_settings import TINY
 
-from tfcore.config import ModelSettings
-from tfcore.errors import SettingsError, UserError
-from tfcore.model.unet import UNet, attend, count_parameters, row_encoding, sinusoidal_encoding
+from tfcore.methods.transfusion.unet import UNet, attend, count_parameters, row_encoding, sinusoidal_encoding
+from tfcore.runtime.errors import SettingsError, UserError
+from tfcore.settings.sections import ModelSettings
 
 ENCODINGS = ("sinusoidal", "row", "none")
 

@@ -15,7 +15,7 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 from test_docs_commands import overlay_text
 
-from tfcore.model.release import read_state
+from tfcore.methods.transfusion.released import read_state
 
 pytestmark = pytest.mark.xdist_group("pages")  # all steps are run by one worker, in their order
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tfcore.config import TextureSettings, load_settings
 from tfcore.data.check import check_data
 from tfcore.data.fetch import fetch
 from tfcore.data.pack import pack, pack_textures
 from tfcore.data.packed import Packed, packed_textures
+from tfcore.settings.sections import TextureSettings, load_settings
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT.parent / "shared/data"

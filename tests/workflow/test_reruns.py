@@ -299,7 +299,7 @@ def test_where_given_foregrounds_lie_reruns_nothing(repository):
 
 def test_corrected_published_number_and_table_recipe_rerun_tables_claims_and_page(repository):
     made_of_them = TABLES | {"check_claims", "report"}
-    published = repository.folder / "tfcore/published/authors_release.csv"
+    published = repository.folder / "tfcore/paper/authors_release.csv"
     content = published.read_bytes()
     published.write_bytes(content.replace(b"97.8131", b"97.8132", 1))
     assert repository.plan() == made_of_them

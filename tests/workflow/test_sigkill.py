@@ -12,7 +12,7 @@ from tiny_training import CPU, RUN, make_packed, settings_of
 
 def child(packed, textures, out, work, saving):
     """Train in a process of its own, saving after every step if ``saving``."""
-    from tfcore.train import train
+    from tfcore.methods.transfusion.train import train
 
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     hardware = CPU.model_copy(update={"save_minutes": 1e-9 if saving else 10.0})
@@ -36,7 +36,7 @@ def kill_after(process: BaseProcess, work, steps: int, delay: float) -> None:
 
 def test_five_sigkills_and_the_weights_are_those_of_an_uninterrupted_training(tmp_path):
     context = get_context("forkserver")  # imports torch once for all children
-    context.set_forkserver_preload(["tfcore.train"])
+    context.set_forkserver_preload(["tfcore.methods.transfusion.train"])
     packed, textures = make_packed(tmp_path)
     moments = random.Random(5)
     whole, cut, work = tmp_path / "whole", tmp_path / "cut", tmp_path / "work"

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from tfcore.errors import UserError
+from tfcore.runtime.errors import UserError
 
 app = typer.Typer(
     name="tfcore",
@@ -18,7 +18,7 @@ app = typer.Typer(
 def main() -> None:
     """Run the command line; what the user can mend becomes one line on stderr and an exit code."""
     # Each module registers its commands on `app`; stages import torch only when they run.
-    from tfcore.cli import bench, data, method, page, plan, report, score  # noqa: F401
+    from tfcore.cli import bench, data, operations, report, run, score  # noqa: F401
 
     try:
         app()

@@ -7,9 +7,9 @@ import typer
 
 from tfcore.cli import app
 from tfcore.cli.options import DEFAULT_PARAMS, Category, Dataset, Params, check_category
-from tfcore.config import load_settings
-from tfcore.errors import UserError
-from tfcore.runs import TEXTURES_FOLDER, manifest_file, packed_folder, stage_settings
+from tfcore.runs.run import TEXTURES_FOLDER, manifest_file, packed_folder, stage_settings
+from tfcore.runtime.errors import UserError
+from tfcore.settings.sections import load_settings
 
 RAW = Path("data/raw")
 
@@ -22,7 +22,7 @@ def demo_data_command(
     seed: Annotated[int, typer.Option(min=0, help="Seed of the drawings.")] = 0,
 ) -> None:
     """Draw the demo's two small datasets and its textures."""
-    from tfcore.data.demo import make_demo_data
+    from tfcore.data.demo.make import make_demo_data
 
     make_demo_data(out, seed)
 

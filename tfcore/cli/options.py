@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from tfcore.config import Settings, load_settings
-from tfcore.errors import UserError
-from tfcore.runs import Run
+from tfcore.runs.run import Run
+from tfcore.runtime.errors import UserError
+from tfcore.settings.sections import Settings, load_settings
 
 Params = Annotated[
     list[Path], typer.Option("--params", help="Settings file; repeat for overlays, later ones win.", show_default=True)

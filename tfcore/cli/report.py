@@ -8,11 +8,12 @@ import typer
 
 from tfcore.cli import app
 from tfcore.cli.options import DEFAULT_PARAMS, Params
-from tfcore.errors import UserError
+from tfcore.runtime.errors import UserError
 
 Metrics = Annotated[Path, typer.Option(help="Gathered metrics.")]
 Timing = Annotated[Path, typer.Option(help="Measured inference times, for Table 5.")]
 
+SNAKEMAKE = "snakemake --profile slurm"
 METRICS, TIMING = Path("results/metrics.csv"), Path("results/timing.csv")
 
 
@@ -30,9 +31,9 @@ def tables(
     show: Annotated[bool, typer.Option("--show", help="Print the tables as well.")] = False,
 ) -> None:
     """Write the paper's tables as Markdown, LaTeX and CSV, from what has been measured so far."""
-    from tfcore.config import load_settings
-    from tfcore.report.gather import gathered_for, read_list
-    from tfcore.report.tables import write_tables
+    from tfcore.metrics.gather import gathered_for, read_list
+    from tfcore.report.tables.overview import write_tables
+    from tfcore.settings.sections import load_settings
 
     settings = load_settings(*params)
     for name in dataset or []:
@@ -51,8 +52,8 @@ def explain(
     timing: Timing = TIMING,
 ) -> None:
     """Tell from which runs, settings and commits a table was made."""
-    from tfcore.config import load_settings
-    from tfcore.explain import explain as explained
+    from tfcore.report.explain import explain as explained
+    from tfcore.settings.sections import load_settings
 
     typer.echo(explained(table, load_settings(*params), metrics, timing))
 
@@ -64,8 +65,8 @@ def claims(
     out: Annotated[Path, typer.Option(help="Folder for the table.")] = Path("results/tables"),
 ) -> None:
     """Check the paper's statements against the measured numbers: held, not held, or not measured yet."""
-    from tfcore.config import load_settings
-    from tfcore.report.claims import write_claims
+    from tfcore.report.claims.claims import write_claims
+    from tfcore.settings.sections import load_settings
 
     write_claims(metrics, load_settings(*params), out)
 
@@ -94,15 +95,15 @@ def figure(
     ] = None,
 ) -> None:
     """Draw one figure as PNG and SVG, with its data as CSV beside it."""
-    from tfcore.config import load_settings
-    from tfcore.report import figures, pictures
+    from tfcore.report.figures import curves, pictures
+    from tfcore.settings.sections import load_settings
 
     settings = load_settings(*params)
     per_dataset = {
         FigureName.reconstructions: pictures.reconstruction_figure,
         FigureName.failures: pictures.failure_figure,
         FigureName.examples: pictures.example_figure,
-        FigureName.losses: figures.loss_figure,
+        FigureName.losses: curves.loss_figure,
     }
     if name in per_dataset and dataset is None:
         raise UserError(f"figure {name.value}: needs --dataset (known: {', '.join(settings.datasets)})")
@@ -114,4 +115,32 @@ def figure(
             raise UserError("figure reverse_process: needs --trace (`python -m tfcore trace` makes one)")
         pictures.reverse_figure(trace, out)
     else:
-        figures.sweep_figure(name.value.removesuffix("_sweep"), metrics, settings, out)
+        curves.sweep_figure(name.value.removesuffix("_sweep"), metrics, settings, out)
+
+
+@app.command("settings-doc")
+def settings_doc(
+    params: Params = DEFAULT_PARAMS,
+    out: Annotated[Path, typer.Option(help="Markdown file to write.")] = Path("docs/settings.md"),
+) -> None:
+    """Write the settings page of the documentation from the settings models."""
+    from tfcore.runtime.files import write_text
+    from tfcore.settings.doc import settings_page
+    from tfcore.settings.sections import load_settings
+
+    write_text(out, settings_page(load_settings(*params)))
+
+
+@app.command("report")
+def report(
+    params: Params = DEFAULT_PARAMS,
+    out: Annotated[Path, typer.Option(help="Page to write.")] = Path("results/report/index.html"),
+    snakemake: Annotated[str, typer.Option(help="Snakemake with its options, for the commands to copy.")] = SNAKEMAKE,
+    examples: Annotated[int, typer.Option(help="Examples per category.", min=1)] = 6,
+) -> None:
+    """Write the report: one self-contained page of everything that has been measured in this folder."""
+    from tfcore.report.page.page import write_page
+    from tfcore.settings.sections import load_settings
+
+    write_page(Path(), load_settings(*params), out, snakemake, examples)
+    print(out)

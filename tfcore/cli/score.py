@@ -7,9 +7,9 @@ import typer
 
 from tfcore.cli import app
 from tfcore.cli.options import DEFAULT_PARAMS, Category, Dataset, Params, Seed, Variant, load_run
-from tfcore.config import load_settings
-from tfcore.errors import UserError
-from tfcore.runs import shared_run, stage_settings
+from tfcore.runs.run import shared_run, stage_settings
+from tfcore.runtime.errors import UserError
+from tfcore.settings.sections import load_settings
 
 Maps = Annotated[Path | None, typer.Option(help="Maps file; default: where inference put the run's.")]
 Out = Annotated[Path | None, typer.Option(help="CSV to write; default: the run's place in results/metrics.")]
@@ -76,7 +76,7 @@ def gather_command(
     params: Params = DEFAULT_PARAMS,
 ) -> None:
     """Gather all scores into one table with averages; a dataset that lacks a category gets no average."""
-    from tfcore.report.gather import gathered_for, read_list, write_gathered
+    from tfcore.metrics.gather import gathered_for, read_list, write_gathered
 
     settings = load_settings(*params)
     listed = [*(files or []), *(read_list(files_from) if files_from else [])]
@@ -103,6 +103,6 @@ def score_command(
     if out is None:
         typer.echo(text)
     else:
-        from tfcore.files import write_text
+        from tfcore.runtime.files import write_text
 
         write_text(out, text + "\n")

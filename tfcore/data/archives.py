@@ -8,8 +8,8 @@ import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
 
-from tfcore.data.progress import Progress
-from tfcore.errors import UserError
+from tfcore.runtime.errors import UserError
+from tfcore.runtime.progress import Progress
 
 RESERVE = 50_000_000  # bytes that stay free on the disk
 

@@ -8,15 +8,15 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from tfcore.config import DatasetSettings
 from tfcore.data import images
 from tfcore.data.layouts import CategoryFiles, find_category
 from tfcore.data.manifest import FOREGROUND, Entry, write_manifest
-from tfcore.data.parallel import run_all
 from tfcore.data.samples import Sample, foreground_of
 from tfcore.data.visa import SPLIT
-from tfcore.errors import UserError
-from tfcore.files import sha256_of
+from tfcore.runtime.errors import UserError
+from tfcore.runtime.files import sha256_of
+from tfcore.runtime.parallel import run_all
+from tfcore.settings.sections import DatasetSettings
 
 Counts = tuple[int, int, int]
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tfcore.config import digest
+from tfcore.settings.sections import digest
 
 
 def content_of(local: Path) -> str:

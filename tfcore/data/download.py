@@ -6,9 +6,9 @@ from urllib.parse import unquote, urlsplit
 import pooch
 import requests
 
-from tfcore.config import Archive
 from tfcore.data.http import ResumingDownloader, WrongSizeError
-from tfcore.errors import UserError
+from tfcore.runtime.errors import UserError
+from tfcore.settings.sections import Archive
 
 
 def download(

@@ -4,12 +4,12 @@ import os
 import shutil
 from pathlib import Path
 
-from tfcore.config import DatasetSettings, TextureSettings
 from tfcore.data.archives import extract
 from tfcore.data.content import content_of
 from tfcore.data.download import download
-from tfcore.errors import UserError
-from tfcore.files import replacing_folder, sha256_of, write_json
+from tfcore.runtime.errors import UserError
+from tfcore.runtime.files import replacing_folder, sha256_of, write_json
+from tfcore.settings.sections import DatasetSettings, TextureSettings
 
 RAW = Path("data/raw")
 MARK = ".fetched"  # in every folder that was extracted here; what has none is somebody's own and is never removed

@@ -9,8 +9,8 @@ from typing import Any, BinaryIO
 
 import requests
 
-from tfcore.data.progress import Progress
-from tfcore.errors import UserError
+from tfcore.runtime.errors import UserError
+from tfcore.runtime.progress import Progress
 
 CHUNK = 1 << 16  # bytes; what a broken connection had sent of an unfinished chunk is lost
 PASSING = {408, 425, 429, 500, 502, 503, 504}  # states of a server that may be over in a moment

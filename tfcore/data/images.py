@@ -10,7 +10,7 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from tfcore.errors import UserError
+from tfcore.runtime.errors import UserError
 
 # Resizing only reads Pillow's pixels, and copying them first would cost more than it protects.
 warnings.filterwarnings("ignore", message="The given NumPy array is not writable", category=UserWarning)

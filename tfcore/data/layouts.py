@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tfcore.config import DatasetSettings
 from tfcore.data import mvtec, visa
 from tfcore.data.images import is_hidden
 from tfcore.data.samples import Sample
-from tfcore.errors import UserError
+from tfcore.runtime.errors import UserError
+from tfcore.settings.sections import DatasetSettings
 
 
 @dataclass(frozen=True)

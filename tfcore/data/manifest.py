@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from tfcore.errors import UserError
-from tfcore.files import replacing
+from tfcore.runtime.errors import UserError
+from tfcore.runtime.files import replacing
 
 FOREGROUND = "foreground"
 

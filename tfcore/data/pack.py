@@ -13,15 +13,15 @@ from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 import tfcore
-from tfcore.config import DatasetSettings, TextureSettings
 from tfcore.data import images
 from tfcore.data.layouts import find_category
 from tfcore.data.manifest import FOREGROUND, Entry, read_manifest
-from tfcore.data.parallel import run_all
 from tfcore.data.samples import Sample, foreground_of
-from tfcore.errors import UserError
-from tfcore.files import replacing_folder, sha256_of, write_json, writing
-from tfcore.runs import foreground_source
+from tfcore.runs.run import foreground_source
+from tfcore.runtime.errors import UserError
+from tfcore.runtime.files import replacing_folder, sha256_of, write_json, writing
+from tfcore.runtime.parallel import run_all
+from tfcore.settings.sections import DatasetSettings, TextureSettings
 
 
 def pack(
@@ -169,7 +169,7 @@ def _foreground(
             return images.resize_mask_nearest(mask, size)
 
         return from_file
-    from tfcore.anomalies.foreground import foreground_mask
+    from tfcore.data.foreground import foreground_mask
 
     return lambda sample, image: foreground_mask(image)
 

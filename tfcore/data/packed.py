@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tfcore.data.images import centre_crop
-from tfcore.errors import UserError
-from tfcore.files import read_json
+from tfcore.runtime.errors import UserError
+from tfcore.runtime.files import read_json
 
 MaskRule = Literal["nearest", "antialiased"]
 

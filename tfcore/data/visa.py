@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tfcore.data.images import pictures_below
 from tfcore.data.samples import GOOD, Sample
-from tfcore.errors import UserError
+from tfcore.runtime.errors import UserError
 
 SPLIT = Path("split_csv") / "1cls.csv"
 COLUMNS = {"object", "split", "label", "image", "mask"}

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tfcore.errors import UserError
 from tfcore.metrics.pixels import Array, Floats, Pixels, collect
+from tfcore.runtime.errors import UserError
 
 
 def aupro(maps: Array, masks: Array, fpr_limit: float = 0.3) -> float:

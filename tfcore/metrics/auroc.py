@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from tfcore.errors import UserError
 from tfcore.metrics.pixels import Array, Floats
+from tfcore.runtime.errors import UserError
 
 
 def checked_labels(labels: Array) -> NDArray[np.uint8]:

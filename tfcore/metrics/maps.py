@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from scipy import ndimage
 
-from tfcore.errors import UserError
 from tfcore.metrics.pixels import Array
+from tfcore.runtime.errors import UserError
 
 MASK_KINDS = ("disc", "recon", "last")
 NEEDED = ("disc", "recon", "last", "label", "mask_nearest", "mask_antialiased")

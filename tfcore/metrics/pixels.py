@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from tfcore.errors import UserError
+from tfcore.runtime.errors import UserError
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]

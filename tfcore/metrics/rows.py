@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tfcore.config import digest
-from tfcore.errors import UserError
-from tfcore.files import replacing, sha256_of, write_json
-from tfcore.provenance import source_commit
-from tfcore.runs import METHOD, Run
+from tfcore.runs.record import source_commit
+from tfcore.runs.run import METHOD, Run
+from tfcore.runtime.errors import UserError
+from tfcore.runtime.files import replacing, sha256_of, write_json
+from tfcore.settings.sections import digest
 
 if TYPE_CHECKING:  # tables are made of rows, and need none of what reads maps
     from tfcore.metrics.maps import MapsFile
@@ -81,7 +81,7 @@ def write_source(
 ) -> None:
     """Write what the scores in ``path`` were made from beside them, ``scores.json``: settings, and sha256 of the maps.
 
-    It has the keys of a ``run.json`` (`tfcore.provenance`), of which `tfcore.current` compares these.
+    It has the keys of a ``run.json`` (`tfcore.runs.record`), of which `tfcore.runs.results` compares these.
     """
     made_from = {
         "run_id": ids["run_id"],

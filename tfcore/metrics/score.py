@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from tfcore.errors import UserError
 from tfcore.metrics.aupro import aupro_of, check_limit, pixel_ap_of, pixel_auroc_of
 from tfcore.metrics.auroc import checked_labels, checked_scores, image_values, weighted_metrics
 from tfcore.metrics.intervals import interval, pixel_grid, resample_aupro, resample_roc_and_ap, resampled_counts
 from tfcore.metrics.maps import MapsFile, final_maps, image_scores, read_maps
 from tfcore.metrics.pixels import Array, checked, collect
 from tfcore.metrics.rows import Metric, identity, write_rows, write_source
-from tfcore.runs import Run
+from tfcore.runs.run import Run
+from tfcore.runtime.errors import UserError
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from tfcore.errors import UserError
 from tfcore.metrics.auroc import f1_threshold
 from tfcore.metrics.maps import image_scores
 from tfcore.metrics.pixels import Array
 from tfcore.metrics.score import Bootstrap, score_maps
+from tfcore.runtime.errors import UserError
 
 
 def score_files(

@@ -5,13 +5,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tfcore.files import replacing
 from tfcore.metrics.auroc import image_auroc
 from tfcore.metrics.maps import MapsFile, final_maps, image_score_grid, mean_filter, read_maps
 from tfcore.metrics.pixels import Array
 from tfcore.metrics.rows import identity, write_rows, write_source
 from tfcore.metrics.score import score_named
-from tfcore.runs import Run
+from tfcore.runs.run import Run
+from tfcore.runtime.files import replacing
 
 SWEPT = ("image_auroc", "aupro")
 

@@ -7,12 +7,12 @@ from statistics import mean, stdev
 
 import pandas as pd
 
-from tfcore.config import Settings
-from tfcore.errors import UserError
 from tfcore.metrics.rows import COLUMNS
-from tfcore.published.numbers import paper_categories
-from tfcore.report.table import Cell
-from tfcore.runs import METHOD, shared_variant, stage_settings
+from tfcore.paper.numbers import paper_categories
+from tfcore.report.tables.table import Cell
+from tfcore.runs.run import METHOD, shared_variant, stage_settings
+from tfcore.runtime.errors import UserError
+from tfcore.settings.sections import Settings
 
 AVERAGE = "average"
 METHOD_TITLES = {METHOD: "TransFusion"}

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 
-from tfcore.config import (
+from tfcore.settings.sections import (
     RELEASE,
     RELEASE_OVERRIDES,
     Settings,
@@ -19,11 +19,11 @@ from tfcore.config import (
     parse_settings,
     read_settings,
 )
-from tfcore.current import Results
-from tfcore.errors import UserError
-from tfcore.files import write_json, write_text
-from tfcore.report.needs import selected_runs
-from tfcore.runs import Run, foreground_source, manifest_file, packed_folder, shared_run, shared_variant, stage_settings
+from tfcore.runs.results import Results
+from tfcore.runtime.errors import UserError
+from tfcore.runtime.files import write_json, write_text
+from tfcore.runs.needed import selected_runs
+from tfcore.runs.run import Run, foreground_source, manifest_file, packed_folder, shared_run, shared_variant, stage_settings
 
 # `python` in a rule is the one that runs Snakemake, also when its environment is not activated.
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"

@@ -1,8 +1,8 @@
 # From archives to packed images. Downloads run where Snakemake runs: compute nodes often have no internet.
 
 from tfcore.data.content import content_of
-from tfcore.files import read_json
-from tfcore.provenance import read_record
+from tfcore.runtime.files import read_json
+from tfcore.runs.record import read_record
 
 
 localrules:

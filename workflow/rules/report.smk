@@ -4,7 +4,7 @@ import shlex
 from argparse import ArgumentParser
 from itertools import chain
 
-from tfcore.report.needs import shown_settings
+from tfcore.runs.needed import shown_settings
 
 
 report: "../report/workflow.rst"

@@ -1,8 +1,8 @@
 # The paper's tables, measured beside published, each as Markdown, LaTeX and CSV.
 
 from tfcore import TABLE_RECIPE
-from tfcore.published.numbers import published_digest
-from tfcore.report.needs import PLACES, dataset_for, further_datasets, needed_by, reported_variants
+from tfcore.paper.numbers import published_digest
+from tfcore.runs.needed import PLACES, dataset_for, further_datasets, needed_by, reported_variants
 
 TABLES = range(1, 10)
 SELECTED = SETTINGS.model_dump(mode="json", by_alias=True, include={"tables", "run"}) | {

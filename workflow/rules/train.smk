@@ -14,9 +14,9 @@ def refuse_paper_scale():
         return
     import torch  # takes seconds, as do some of these
 
-    from tfcore.config import TrainingSettings
-    from tfcore.plan import image_counts
-    from tfcore.scale import check_scale
+    from tfcore.settings.sections import TrainingSettings
+    from tfcore.operations.plan import image_counts
+    from tfcore.operations.cpu_guard import check_scale
 
     if torch.cuda.is_available():
         return

@@ -1,0 +1,161 @@
+"""Gather the small files of all runs into one long table and one small summary."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from tfcore.metrics.intervals import mean_interval, over_seeds
+from tfcore.metrics.rows import COLUMNS
+from tfcore.report.measured import AVERAGE, METRICS, one_line
+from tfcore.runtime.errors import UserError
+from tfcore.runtime.files import replacing, write_json
+from tfcore.settings.sections import Settings, resolve
+
+KEY = ["method", "variant", "seed", "point", "metric"]
+TEXTS = ("method", "dataset", "category", "variant", "point", "metric", "run_id", "commit", "device")
+
+
+def gather(
+    files: Sequence[Path | str],
+    out_csv: Path | str,
+    out_json: Path | str,
+    categories: Mapping[str, Sequence[str]] | None = None,
+    confidence: float = 0.95,
+    resamples: int = 2000,
+) -> pd.DataFrame:
+    """Write every row of the score and sweep files, with averages (`gathered`), as one CSV, and a summary as JSON."""
+    table = gathered(files, categories, confidence, resamples)
+    write_gathered(table, out_csv, out_json)
+    return table
+
+
+def write_gathered(table: pd.DataFrame, out_csv: Path | str, out_json: Path | str) -> None:
+    """Write gathered rows as CSV and their summary as JSON."""
+    with replacing(out_csv) as temporary:
+        table.to_csv(temporary, index=False)
+    write_json(out_json, summary(table))
+
+
+def gathered(
+    files: Sequence[Path | str],
+    categories: Mapping[str, Sequence[str]] | None = None,
+    confidence: float = 0.95,
+    resamples: int = 2000,
+) -> pd.DataFrame:
+    """Return every row of the files, then their averages; no rows where there is no file.
+
+    ``categories`` lists what each dataset must have: a dataset that lacks one gets no average, for a mean over part of
+    the categories compares with nothing. Without it, what is there counts as all. The intervals of averages come from
+    ``resamples`` over categories and cover ``confidence``. Raises `UserError` for a file that is
+    not a score file and for two rows of the same run, point and metric.
+    """
+    if not files:
+        return pd.DataFrame(columns=list(COLUMNS))
+    rows = pd.concat([_read(file) for file in files], ignore_index=True)
+    _refuse_duplicates(rows)
+    expected = categories or {
+        str(name): sorted(group["category"].unique()) for name, group in rows.groupby("dataset", sort=False)
+    }
+    return pd.concat([rows, averages(rows, expected, confidence, resamples)], ignore_index=True)
+
+
+def gathered_for(settings: Settings, files: Sequence[Path | str]) -> pd.DataFrame:
+    """Return what the settings make of the files."""
+    return gathered(files, **averaging(settings))
+
+
+def averaging(settings: Settings) -> dict[str, Any]:
+    """Return how the settings average: over which categories, and with the intervals of the baseline's scores."""
+    categories = {name: settings.datasets[name].categories for name in settings.run.datasets}
+    score = resolve(settings, settings.tables.baseline).score
+    return {"categories": categories, "confidence": score.confidence, "resamples": score.resamples}
+
+
+def read_list(file: Path) -> list[Path]:
+    """Read a text file with one path a line; `UserError` if there is none."""
+    if not file.is_file():
+        raise UserError(f"{file}: no such file")
+    return [Path(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+
+
+def _read(file: Path | str) -> pd.DataFrame:
+    try:
+        rows = pd.read_csv(
+            file,
+            dtype=dict.fromkeys(TEXTS, str),
+            keep_default_na=False,
+            na_values={"value": [""], "low": [""], "high": [""]},
+        )
+    except (OSError, ValueError) as error:
+        raise UserError(f"{file}: cannot be read as scores: {one_line(error)}") from error
+    if list(rows.columns) != list(COLUMNS):
+        raise UserError(f"{file}: its columns are not those of scores: {', '.join(COLUMNS)}")
+    if rows["value"].isna().any():
+        raise UserError(f"{file}: a row has no value")
+    if not rows["value"].between(0, 1).all():
+        raise UserError(f"{file}: a value is not in [0, 1]")
+    return rows
+
+
+def _refuse_duplicates(rows: pd.DataFrame) -> None:
+    twice = rows[rows.duplicated([*KEY, "dataset", "category"])]
+    if len(twice):
+        first = twice.iloc[0]
+        raise UserError(f"two score files hold {first['run_id']}, {first['point']}, {first['metric']}: remove one")
+
+
+def averages(
+    rows: pd.DataFrame, expected: Mapping[str, Sequence[str]], confidence: float, resamples: int
+) -> pd.DataFrame:
+    """Return rows of means over the categories of each dataset, and over the datasets' means, with intervals."""
+    found: list[dict[str, Any]] = []
+    for key, group in rows.groupby(KEY, sort=False):
+        ids = dict(zip(KEY, key, strict=True)) | {"run_id": "", "category": AVERAGE}
+        ids |= {column: _common(group[column]) for column in ("commit", "device")}
+        complete = {
+            dataset: values
+            for dataset, names in expected.items()
+            if (values := _values_of(group, dataset, names)) is not None
+        }
+        means = [(dataset, [values]) for dataset, values in complete.items()]
+        if len(expected) > 1 and len(complete) == len(expected):
+            means.append((AVERAGE, list(complete.values())))
+        for dataset, groups in means:
+            low, high = mean_interval(groups, confidence, resamples)
+            found.append(ids | {"dataset": dataset, "value": _mean_of_means(groups), "low": low, "high": high})
+    return pd.DataFrame(found, columns=list(COLUMNS))
+
+
+def _values_of(group: pd.DataFrame, dataset: str, names: Sequence[str]) -> list[float] | None:
+    values = group[group["dataset"] == dataset].set_index("category")["value"]
+    return [float(values[name]) for name in names] if set(names) <= set(values.index) else None
+
+
+def _mean_of_means(groups: list[list[float]]) -> float:
+    return sum(sum(group) / len(group) for group in groups) / len(groups)
+
+
+def _common(column: "pd.Series[str]") -> str:
+    """Return the value that all rows share, else an empty text."""
+    return str(column.iloc[0]) if column.nunique() == 1 else ""
+
+
+def summary(table: pd.DataFrame) -> dict[str, Any]:
+    """Return the averages of the main point as method → dataset → variant → metric, for `dvc metrics`.
+
+    With several seeds a metric is their mean, and ``{metric}_sd`` and ``seeds`` stand beside it.
+    """
+    shown = table["metric"].isin([metric.name for metric in METRICS])
+    main = table[(table["point"] == "main") & (table["category"] == AVERAGE) & shown]
+    nested: dict[str, Any] = {}
+    for (method, dataset, variant, metric), group in main.groupby(
+        ["method", "dataset", "variant", "metric"], sort=False
+    ):
+        seeds = over_seeds(list(group["value"]))
+        place = nested.setdefault(str(method), {}).setdefault(str(dataset), {}).setdefault(str(variant), {})
+        place[str(metric)] = round(seeds["mean"], 6)
+        if seeds["n"] > 1:
+            place |= {f"{metric}_sd": round(seeds["sd"], 6), "seeds": seeds["n"]}
+    return nested

@@ -1,1 +1,0 @@
-"""The network, the diffusion process and its losses."""

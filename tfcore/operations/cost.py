@@ -1,0 +1,173 @@
+"""What the results cost: GPU-hours, wall time and peak memory per rule and category, and per table of the paper."""
+
+import csv
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tfcore.runs.needed import dataset_for, reported_variants
+from tfcore.runs.record import read_record
+from tfcore.runs.run import shared_variant
+from tfcore.runtime.files import replacing
+from tfcore.settings.sections import Settings
+
+BENCHMARKS = Path("logs/benchmarks")
+RECORDS = {"train_model": "checkpoints", "infer_maps": "maps"}  # rules whose run.json names the device
+EPOCH = "infer_epoch"  # with the epoch at its end; its run.json is in the folder epoch… of the run's maps
+
+
+@dataclass(frozen=True)
+class Job:
+    """One finished job: its rule and what it is of, seconds, seconds on a GPU, peak memory in MB (None = unknown)."""
+
+    rule: str
+    of: tuple[str, ...]
+    seconds: float
+    gpu_seconds: float
+    memory: float | None
+    resumed: bool = False
+
+    @property
+    def category(self) -> str:
+        """Return dataset/category, or what the job is of when it has no category."""
+        return "/".join(self.of[:2])
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Jobs of one kind, added up."""
+
+    rule: str
+    category: str
+    jobs: int
+    hours: float
+    gpu_hours: float
+    memory: float | None
+    resumed: int
+
+
+def read_jobs(root: Path = Path(), rules: tuple[str, ...] = ("",)) -> list[Job]:
+    """Read every benchmark file `<rule>/<what it is of>.tsv` that the workflow left below ``root``, but damaged ones.
+
+    A file only has the attempt that finished. For a training that was resumed, the attempts before are added in
+    proportion to their steps (`run.json`: steps, resumed_after_step).
+    """
+    files = [file for rule in rules for file in sorted((root / BENCHMARKS / rule).rglob("*.tsv"))]
+    return [job for file in files if (job := _read_job(file, root)) is not None]
+
+
+def cost_rows(jobs: Iterable[Job]) -> list[Cost]:
+    """Add up the jobs per rule and category, the most expensive rules first."""
+    groups: dict[tuple[str, str], list[Job]] = {}
+    for job in jobs:
+        groups.setdefault((job.rule, job.category), []).append(job)
+    rows = [_added(rule, category, members) for (rule, category), members in groups.items()]
+    by_rule: dict[str, float] = {}
+    for row in rows:
+        by_rule[row.rule] = by_rule.get(row.rule, 0.0) + row.hours
+    return sorted(rows, key=lambda row: (-by_rule[row.rule], row.rule, row.category))
+
+
+def total(rule: str, category: str, jobs: Iterable[Job]) -> Cost:
+    """Add up jobs under one name."""
+    return _added(rule, category, list(jobs))
+
+
+def table_costs(jobs: list[Job], settings: Settings) -> list[Cost]:
+    """Return what each table of the paper rests on; tables share trainings, so the rows do not add up."""
+    reported, everything = reported_variants(settings), settings.run.datasets
+    rows = []
+    for name, datasets, variants in (
+        ("Tables 1, 6 and 8", [dataset_for(settings, "VisA")], reported),
+        ("Tables 2, 7 and 9", [dataset_for(settings, "MVTec AD")], reported),
+        ("Table 3", everything, reported),
+        ("Table 4 (ablations)", everything, settings.selected_variants),
+    ):
+        shown = [dataset for dataset in datasets if dataset is not None]
+        if shown:
+            rows.append(total(name, ", ".join(shown), _jobs_of(jobs, settings, shown, variants)))
+    return [*rows, total("Table 5", "one run", [job for job in jobs if job.rule == "time_inference"])]
+
+
+def write_costs(rows: list[Cost], path: Path) -> None:
+    """Write the rows as CSV."""
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["rule", "category", "jobs", "hours", "gpu_hours", "peak_memory_mb", "resumed"])
+        for row in rows:
+            memory = "" if row.memory is None else f"{row.memory:.0f}"
+            hours = (f"{row.hours:.6g}", f"{row.gpu_hours:.6g}")
+            writer.writerow([row.rule, row.category, row.jobs, *hours, memory, row.resumed])
+
+
+def _jobs_of(jobs: list[Job], settings: Settings, datasets: list[str], variants: list[str]) -> list[Job]:
+    """Return the jobs that runs of these datasets and variants need; jobs without a variant serve all of them."""
+    trained = {shared_variant(settings, "train", variant) for variant in variants}
+    inferred = {shared_variant(settings, "infer", variant) for variant in variants}
+    wanted = {"train_model": trained, "infer_maps": inferred}
+    chosen = []
+    for job in jobs:
+        variant = job.of[2] if len(job.of) == 4 else None
+        if job.of[0] in datasets and (variant is None or variant in wanted.get(job.rule, set(variants))):
+            chosen.append(job)
+    return chosen
+
+
+def _added(rule: str, category: str, jobs: list[Job]) -> Cost:
+    memories = [job.memory for job in jobs if job.memory is not None]
+    return Cost(
+        rule,
+        category,
+        len(jobs),
+        sum(job.seconds for job in jobs) / 3600,
+        sum(job.gpu_seconds for job in jobs) / 3600,
+        max(memories) if memories else None,
+        sum(job.resumed for job in jobs),
+    )
+
+
+def _read_job(file: Path, root: Path) -> Job | None:
+    rule, *of = file.relative_to(root / BENCHMARKS).with_suffix("").parts
+    if not of:
+        rule, of = file.stem, [""]
+    try:
+        with file.open(encoding="utf-8", newline="") as stream:
+            row = next(csv.DictReader(stream, delimiter="\t"))
+        seconds = float(row["s"])
+    except (OSError, StopIteration, KeyError, TypeError, ValueError):
+        return None
+    memory = row.get("max_rss") or ""
+    peak = float(memory) if memory.replace(".", "", 1).isdigit() else None
+    at_epoch = rule.startswith(EPOCH)
+    records = "maps" if at_epoch else RECORDS.get(rule)
+    below = [*of, rule.removeprefix("infer_")] if at_epoch else of
+    results = root / "results"
+    record = read_record(results.joinpath(records, *below, "run.json")) if records else _timing_record(rule, results)
+    share = _share_of_last_attempt(record or {})
+    on_gpu = record is not None and not str(record.get("device", "")).startswith("CPU")
+    whole = max(seconds, _recorded_seconds(record or {})) / share
+    return Job(rule, tuple(of), whole, whole if on_gpu else 0.0, peak, share < 1)
+
+
+def _timing_record(rule: str, results: Path) -> dict[str, object] | None:
+    """Return the device that Table 5 was measured on."""
+    if rule != "time_inference":
+        return None
+    try:
+        with (results / "timing.csv").open(encoding="utf-8", newline="") as file:
+            return dict(next(csv.DictReader(file)))
+    except (OSError, StopIteration):
+        return None
+
+
+def _recorded_seconds(record: dict[str, object]) -> float:
+    """Return what the stage itself took: a later job that found it done has overwritten the benchmark file."""
+    seconds = record.get("seconds")
+    return float(seconds) if isinstance(seconds, int | float) else 0.0
+
+
+def _share_of_last_attempt(record: dict[str, object]) -> float:
+    steps, before = record.get("steps"), record.get("resumed_after_step")
+    if isinstance(steps, int) and isinstance(before, int) and 0 < before < steps:
+        return (steps - before) / steps
+    return 1.0

@@ -1,0 +1,80 @@
+"""Which runs, settings and commits a table stands on."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+from tabulate import tabulate
+
+from tfcore.metrics.gather import gathered_for
+from tfcore.report.measured import AVERAGE, Measured, read_metrics
+from tfcore.report.tables.by_category import dataset_table
+from tfcore.report.tables.overview import table_of
+from tfcore.report.tables.table import Table, markdown
+from tfcore.runs.needed import score_files
+from tfcore.runs.record import read_record
+from tfcore.runs.run import METHOD, Run, shared_run
+from tfcore.runtime.errors import UserError
+from tfcore.settings.sections import Settings
+
+
+def explain(file: Path, settings: Settings, metrics: Path | None = None, timing: Path | None = None) -> str:
+    """Say from which runs, settings and commits a table was made, and whether it is still what the metrics give.
+
+    ``file`` is a table as Markdown. The table is made again, from ``metrics`` or else from the scores of all runs that
+    are there, so what is named is what was used. Raises `UserError` for a file that is not one of the tables.
+    """
+    if not file.exists():
+        raise UserError(f"{file}: no such table; `python -m tfcore tables` makes it")
+    rows = gathered_for(settings, score_files(settings)) if metrics is None else read_metrics(metrics)
+    measured = Measured(rows, settings)
+    table = _made_again(file, measured, timing)
+    given = "the scores in results" if metrics is None else str(metrics)
+    same = file.read_text(encoding="utf-8").strip() == markdown(table).strip()
+    state = f"is what {given} give" if same else f"differs from what {given} give now; make it anew"
+    runs, others = _used(measured)
+    records = {run: read_record(run.checkpoint.with_name("run.json")) for run in runs}
+    lines = [[run.id, *_row(record)] for run, record in records.items()]
+    lines += [[f"{method}: {name}", "another method: no record here", "", "", "", ""] for method, name in others]
+    columns = ["run", "commit", "settings", "recipe", "device", "finished"]
+    settings_used = {record.get("settings_digest"): record.get("settings") for record in records.values() if record}
+    stands_on = f"It stands on {len(lines)} runs:" if lines else "Nothing of it has been measured."
+    if file.stem == "table5" and timing is not None and timing.exists():
+        stands_on = f"It stands on the times in {timing}."
+    blocks = [f"{file} {state}.", stands_on]
+    blocks += [tabulate(lines, columns)] if lines else []
+    blocks += [f"settings {key}:\n{yaml.safe_dump(values, sort_keys=False)}" for key, values in settings_used.items()]
+    return "\n\n".join(blocks)
+
+
+def _made_again(file: Path, measured: Measured, timing: Path | None) -> Table:
+    if match := re.fullmatch(r"table([1-9])", file.stem):
+        return table_of(int(match[1]), measured, timing)
+    name = file.stem.removeprefix("table_")
+    if name in measured.settings.datasets:
+        return dataset_table(name, measured)
+    raise UserError(f"{file}: not one of the tables table1.md … table9.md or table_DATASET.md")
+
+
+def _used(measured: Measured) -> tuple[list[Run], list[tuple[str, str]]]:
+    """Return the runs of this method under the names that they were trained as, and the runs of other methods."""
+    runs, others = set(), set()
+    for method, dataset, category, variant, seed in measured.used:
+        known = variant in measured.settings.variants  # else it was measured with other settings
+        run = Run(dataset, category, variant, int(seed))
+        if category == AVERAGE:
+            continue
+        if method == METHOD:
+            runs.add(shared_run(measured.settings, "train", run) if known else run)
+        else:
+            others.add((method, run.id))
+    return sorted(runs, key=lambda run: run.id), sorted(others)
+
+
+def _row(record: dict[str, Any] | None) -> list[str]:
+    if record is None:
+        return ["no run.json here, or a damaged one", "", "", "", ""]
+    git = record.get("git") or {}
+    commit = f"{(git.get('commit') or 'unknown')[:10]}{' (changed)' if git.get('clean') is False else ''}"
+    return [commit, *(str(record.get(key, "")) for key in ("settings_digest", "recipe", "device", "end"))]

@@ -1,0 +1,133 @@
+"""Figures that are curves: the sweeps over λ and the filter (Figs. 7 and 8), and the losses of training."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from tfcore.report.figures.style import COLOURS, line_look, save, use_style
+from tfcore.report.measured import METRICS, Measured, Source, read_metrics
+from tfcore.runs.run import Run, shared_run
+from tfcore.runtime.files import replacing
+from tfcore.settings.sections import Settings, resolve
+
+SWEEPS = {"lambda": "λ, weight of $M_{disc}$", "kernel": "side of the mean filter (pixels)"}
+TERMS = ("total", "normal", "mask", "anomaly", "consistency")
+
+
+def write_data(rows: pd.DataFrame, path: Path) -> None:
+    """Write a figure's data beside it, as ``path`` + ``.csv``."""
+    with replacing(f"{path}.csv") as temporary:
+        rows.to_csv(temporary, index=False, float_format="%.6g")
+
+
+def sweep_data(kind: str, measured: Measured) -> pd.DataFrame:
+    """Return the averages of the baseline at every sweep point: dataset, metric, point, value in per cent, categories.
+
+    ``kind`` is ``lambda`` or ``kernel``. A dataset whose points stand on different categories is not comparable along
+    the curve and is cut to the categories that all points have.
+    """
+    settings = measured.settings
+    source = Source(settings.tables.baseline)
+    points = measured.points(f"{kind}=", source)
+    rows = []
+    for dataset in settings.run.datasets:
+        for metric in METRICS:
+            sources = [Source(source.variant, point) for point in points]
+            found = [set(measured.measured_categories(dataset, metric.name, each)) for each in sources]
+            common = sorted(set.intersection(*(each for each in found if each))) if any(found) else []
+            for each in sources:
+                cell = measured.average(dataset, metric.name, each, only=common)
+                if cell.value is not None:
+                    point = float(each.point.removeprefix(f"{kind}="))
+                    title = settings.datasets[dataset].title
+                    rows.append((title, metric.name, point, cell.value, len(common), len(measured.categories(dataset))))
+    return pd.DataFrame(rows, columns=["dataset", "metric", kind, "value", "categories", "of"])
+
+
+def sweep_figure(kind: str, metrics: Path, settings: Settings, out: Path) -> None:
+    """Draw both metrics over λ (Fig. 7) or the filter's side (Fig. 8) as ``out``.{png,svg,csv}; best points ringed."""
+    data = sweep_data(kind, Measured(read_metrics(metrics), settings))
+    use_style()
+    figure = Figure(figsize=(3.6 * len(METRICS), 2.9))
+    for axes, metric in zip(figure.subplots(1, len(METRICS)), METRICS, strict=True):
+        _sweep_axes(axes, data[data["metric"] == metric.name], kind)
+        axes.axvline(setting_used(kind, settings), color="#888888", linewidth=1, linestyle=":", zorder=0)
+        axes.set(xlabel=SWEEPS[kind], ylabel=f"{metric.title} (%)")
+    save(figure, out)
+    write_data(data, out)
+
+
+def setting_used(kind: str, settings: Settings) -> float:
+    """Return the λ or the filter's side of the baseline's scores, which the tables show."""
+    score = resolve(settings, settings.tables.baseline).score
+    return score.lambda_ if kind == "lambda" else float(score.kernel)
+
+
+def curve_name(curve: pd.DataFrame) -> str:
+    """Return the dataset of one curve of `sweep_data`, and on how many categories it stands while incomplete."""
+    dataset, count, total = (curve[column].iloc[0] for column in ("dataset", "categories", "of"))
+    return str(dataset) if count == total else f"{dataset} ({count}/{total} categories)"
+
+
+def _sweep_axes(axes: Axes, data: pd.DataFrame, kind: str) -> None:
+    if data.empty:
+        axes.text(0.5, 0.5, "not measured yet", ha="center", va="center", transform=axes.transAxes, color="#666666")
+        return
+    for index, (_, curve) in enumerate(data.groupby("dataset", sort=False)):
+        look = line_look(index)
+        points, values = curve[kind].to_numpy(), curve["value"].to_numpy()
+        best = (float(points[values.argmax()]), float(values.max()))
+        axes.plot(curve[kind], curve["value"], label=f"{curve_name(curve)}: best at {best[0]:g}", **look)
+        axes.plot(*best, "o", markersize=10, markerfacecolor="none", color=look["color"])
+    axes.margins(y=0.25)
+    axes.legend(loc="best", fontsize=8)
+
+
+def loss_figure(dataset: str, settings: Settings, out: Path) -> None:
+    """Draw the losses of the baseline's training by epoch, a panel per category, as ``out``.{png,svg,csv}."""
+    entry = settings.dataset(dataset)
+    frames = []
+    for category in entry.categories:
+        log = _log_file(dataset, category, settings)
+        if log.exists():
+            frames.append(pd.read_csv(log).assign(category=category))
+    use_style()
+    columns = min(len(entry.categories), 5)
+    rows = -(-len(entry.categories) // columns)
+    figure = Figure(figsize=(1.8 * columns + 0.8, 1.6 * rows + 0.8))
+    panels: list[Axes] = list(figure.subplots(rows, columns, squeeze=False).flat)
+    logs = {str(frame["category"].iloc[0]): frame for frame in frames if len(frame)}
+    for axes, category in zip(panels, entry.categories, strict=False):
+        _loss_axes(axes, category, logs.get(category))
+    for axes in panels[len(entry.categories) :]:
+        axes.set_axis_off()
+    handles, labels = next((each for axes in panels if (each := axes.get_legend_handles_labels())[0]), ([], []))
+    figure.supxlabel("epoch", fontsize=8)
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(TERMS) if columns > 2 else 2, fontsize=8)
+    save(figure, out)
+    columns_out = ["category", "step", "epoch", *TERMS]
+    write_data(pd.concat(frames)[columns_out] if frames else pd.DataFrame(columns=columns_out), out)
+
+
+def _loss_axes(axes: Axes, category: str, log: pd.DataFrame | None) -> None:
+    axes.set_title(category, fontsize=8)
+    axes.tick_params(labelsize=7)
+    if log is None:
+        axes.text(0.5, 0.5, "not trained yet", ha="center", va="center", transform=axes.transAxes, color="#666666")
+        return
+    for term, colour in zip(TERMS, ("#333333", *COLOURS), strict=False):
+        values = log[term].to_numpy(dtype=float)
+        if np.any(values > 0):  # a loss with weight 0 is not computed
+            width = 1.4 if term == "total" else 0.9
+            marker = "o" if len(values) == 1 else None  # one row draws no line
+            shown = np.where(values > 0, values, np.nan)
+            axes.plot(log["epoch"], shown, label=term, color=colour, linewidth=width, marker=marker)
+    axes.set_yscale("log")
+
+
+def _log_file(dataset: str, category: str, settings: Settings) -> Path:
+    run = Run(dataset, category, settings.tables.baseline, settings.run.seeds[0])
+    return shared_run(settings, "train", run).checkpoint.with_name("log.csv")

@@ -1,0 +1,131 @@
+"""Qualitative examples of the report page: chosen by a rule, encoded small enough to live inside the page."""
+
+import base64
+import io
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from tfcore.report.figures.style import MAP_COLOURS
+from tfcore.report.figures.test_images import Pixels, read_samples
+from tfcore.runs.run import Run
+from tfcore.settings.sections import Settings
+
+
+@dataclass(frozen=True)
+class Example:
+    """One test image with what the model made of it; pictures are data URIs, `image` is empty without packed data."""
+
+    file: str
+    defect: str
+    anomalous: bool
+    score: float
+    rank: int  # 1 = highest score of the category; equal scores share a rank
+    of: int
+    note: str
+    size: int  # side in pixels
+    cut: int  # per cent of the width at which the overlay begins: through the defect, so that both are seen
+    image: str
+    overlay: str
+    map: str
+    reconstruction: str
+    truth: str
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Examples of one category: typical ones, and its worst failures."""
+
+    dataset: str
+    category: str
+    typical: list[Example]
+    failures: list[Example]
+    floor: float  # map value that is drawn black: the median pixel of the good images
+    peak: float  # map value that is drawn brightest: the highest of the category
+    separated: bool  # every defective image scores above every good one
+
+
+def gallery(root: Path, settings: Settings, run: Run, count: int, size: int) -> Gallery | None:
+    """Return the examples of a run, pictures at most ``size`` pixels wide; `None` while it has no maps.
+
+    Typical: `Samples.of_each_kind`. Failures: the two normal images with the highest and the two anomalous ones with
+    the lowest scores, whatever they look like.
+    """
+    samples = read_samples(run, settings, root)
+    if samples is None:
+        return None
+    final, scores, labels, images = samples.final, samples.scores, samples.labels, samples.images
+    floor, peak = float(np.median(final[labels == 0])), float(final.max())
+
+    def example(index: int, note: str) -> Example:
+        colours, overlay = _coloured(final[index], floor, peak)
+        return Example(
+            file=samples.files[index],
+            defect=samples.defects[index],
+            anomalous=bool(labels[index]),
+            score=float(scores[index]),
+            rank=samples.rank(index),
+            of=len(scores),
+            note=note,
+            size=final.shape[1],
+            cut=_cut(samples.masks[index]),
+            image="" if images is None else _uri(images[index], size),
+            overlay=_uri(overlay, size),
+            map=_uri(colours, size),
+            reconstruction=_uri(samples.reconstructions[index], size),
+            truth=_uri(samples.masks[index].astype(np.uint8) * 255, size),
+        )
+
+    typical = [example(*choice) for choice in samples.of_each_kind(count)]
+    failures = [example(*choice) for choice in samples.worst(2)]
+    separated = bool(scores[labels == 1].min() > scores[labels == 0].max())
+    return Gallery(run.dataset, run.category, typical, failures, floor, peak, separated)
+
+
+def _cut(mask: NDArray[np.bool_]) -> int:
+    columns = np.flatnonzero(mask.any(axis=0))
+    return round(100 * float(columns.mean() + 0.5) / mask.shape[1]) if len(columns) else 50
+
+
+@lru_cache(maxsize=1)
+def _palette() -> Pixels:
+    from matplotlib import colormaps
+
+    return (colormaps[MAP_COLOURS](np.linspace(0, 1, 256))[:, :3] * 255).round().astype(np.uint8)
+
+
+def _coloured(final: NDArray[np.float32], floor: float, peak: float) -> tuple[Pixels, Pixels]:
+    """Return a map in colours (H, W, 3), and the same fading out where it is low (H, W, 4)."""
+    level = np.clip((final - floor) / ((peak - floor) or 1.0), 0, 1)
+    colours = _palette()[(level * 255).round().astype(np.uint8)]
+    alpha = (np.sqrt(level) * 255 * 0.9).round().astype(np.uint8)
+    return colours, np.dstack([colours, alpha])
+
+
+def _uri(pixels: NDArray[Any], size: int) -> str:
+    picture = Image.fromarray(np.ascontiguousarray(pixels))
+    if picture.width > size:
+        picture = picture.resize((size, round(picture.height * size / picture.width)), Image.Resampling.LANCZOS)
+    return encode(picture)
+
+
+def encode(picture: Image.Image, quality: int = 78) -> str:
+    """Return a picture as a data URI in WebP."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "WEBP", quality=quality, method=4, lossless=picture.mode == "L")
+    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def weight(galleries: Iterable[Gallery]) -> int:
+    """Return how many bytes the pictures add to the page."""
+    return sum(
+        len(example.image) + len(example.overlay) + len(example.map) + len(example.reconstruction) + len(example.truth)
+        for item in galleries
+        for example in (*item.typical, *item.failures)
+    )

@@ -1,0 +1,253 @@
+"""Where the work runs: which device, in which precision, and how jobs on one machine share its GPUs."""
+
+import ctypes
+import fcntl
+import os
+import re
+import resource
+import shutil
+import sys
+import sysconfig
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from importlib.util import find_spec
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from tfcore.runtime.errors import UserError
+from tfcore.runtime.files import writing
+from tfcore.runtime.parallel import scheduler_cores
+from tfcore.settings.sections import HardwareSettings, ModelSettings
+
+# Dense bf16 peaks in operations per second, from the makers' data sheets; the longest key with all its words wins.
+PEAKS = {
+    "A10": 125e12,
+    "A30": 165e12,
+    "A40": 150e12,
+    "A100": 312e12,
+    "A800": 312e12,
+    "H100": 989e12,
+    "H100 PCIe": 756e12,
+    "H100 NVL": 835e12,
+    "H800": 989e12,
+    "H200": 989e12,
+    "H200 NVL": 835e12,
+    "GH200": 989e12,
+    "L4": 121e12,
+    "L40S": 362e12,
+    "RTX 3090": 71e12,
+    "RTX 4090": 165e12,
+    "B200": 2250e12,
+}
+
+OTHERS = {"Ti", "SUPER", "D", "Laptop", "MIG"}  # words that make another device of a known name
+
+_claims: list[int] = []  # file descriptors whose locks last as long as this process
+
+
+def prepare(hardware: HardwareSettings) -> torch.device:
+    """Choose the device, claim a GPU of it and set the threads; every stage that computes calls this first.
+
+    Raises `UserError` when ``hardware.device`` is ``cuda`` and there is none.
+    """
+    set_threads(hardware)
+    if hardware.device == "cpu":
+        return torch.device("cpu")
+    claim_gpu()  # before anything asks CUDA, which reads CUDA_VISIBLE_DEVICES once
+    if not torch.cuda.is_available():
+        if hardware.device == "auto":
+            return torch.device("cpu")
+        raise UserError("hardware.device: cuda was asked for, but torch finds no usable GPU (set it to auto or cpu)")
+    torch.backends.cudnn.allow_tf32 = False  # else convolutions of float32 would have the 10 bits of TF32
+    # Shapes are the same in every step: cuDNN tries its kernels once and keeps the fastest, unless bits matter.
+    torch.backends.cudnn.benchmark = not hardware.deterministic
+    return torch.device("cuda", torch.cuda.current_device())
+
+
+@contextmanager
+def reproducible(hardware: HardwareSettings, device: torch.device) -> Iterator[None]:
+    """Allow only kernels that give the same bits twice, when ``hardware.deterministic`` asks for it on a GPU.
+
+    Memory-saving attention has no such backward pass, so attention takes explicit matrices. A kernel that torch
+    knows to vary is named in a warning. The CPU's kernels are reproducible as they are, for one number of threads.
+    """
+    if device.type != "cuda" or not hardware.deterministic:
+        yield
+        return
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.use_deterministic_algorithms(before)
+
+
+def set_threads(hardware: HardwareSettings) -> None:
+    """Use as many CPU threads as the settings say, else as the scheduler grants."""
+    granted = hardware.threads or scheduler_cores()
+    if granted:
+        torch.set_num_threads(granted)
+
+
+def claim_gpu() -> None:
+    """Pick the least used of the visible GPUs for this process and make it the only visible one.
+
+    Snakemake counts GPUs but does not say which one a job gets. A job takes the first free slot: slot 0 of every GPU,
+    then slot 1 of every GPU, and so on. Slots are lock files in the temporary folder that the system frees when the
+    process ends, however it ends. One GPU from the scheduler is taken as it is.
+    """
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    visible = [name.strip() for name in named.split(",")] if named else [str(i) for i in range(_count_gpus())]
+    if len(visible) < 2 or torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        return
+    folder = Path(tempfile.gettempdir()) / f"tfcore-gpus-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    slots = ((gpu, slot) for slot in count() for gpu in visible)
+    os.environ["CUDA_VISIBLE_DEVICES"] = next(gpu for gpu, slot in slots if _lock(folder / f"{gpu}-{slot}"))
+
+
+def _count_gpus() -> int:
+    """Count GPUs without initialising CUDA: by NVML, as torch does where that library is, else by device files."""
+    try:
+        ctypes.CDLL("libnvidia-ml.so.1")
+    except OSError:
+        return len(list(Path("/dev").glob("nvidia[0-9]*")))
+    return torch.cuda.device_count()
+
+
+def _lock(path: Path) -> bool:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return False
+    _claims.append(descriptor)
+    return True
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Tell whether the device computes bfloat16 in hardware; elsewhere it would be emulated, and slower."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device)[0] >= 8
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+def autocast(precision: str, device: torch.device) -> AbstractContextManager[Any]:
+    """Return the autocast context of a ``precision`` setting: ``auto``, ``float32`` or ``bfloat16``."""
+    if precision == "bfloat16" or (precision == "auto" and has_bfloat16(device)):
+        return torch.autocast(device.type, dtype=torch.bfloat16)
+    return nullcontext()
+
+
+def precision_name(precision: str, device: torch.device) -> str:
+    """Return the precision that `autocast` uses, as recorded in ``run.json``."""
+    return "float32" if isinstance(autocast(precision, device), nullcontext) else "bfloat16"
+
+
+def peak_operations(device: torch.device) -> float | None:
+    """Return the device's dense bf16 peak in operations per second, or None where it is not known."""
+    if device.type != "cuda":
+        return None
+    words = set(re.findall(r"\w+", torch.cuda.get_device_name(device)))
+    known = [key for key in PEAKS if words.issuperset(key.split()) and not words & OTHERS]
+    return PEAKS[max(known, key=len)] if known else None
+
+
+def forward_operations(model: ModelSettings, size: int) -> float:
+    """Count the operations (2 per multiply-add) of one forward pass of one ``size`` × ``size`` image; computes none."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from tfcore.methods.transfusion.unet import UNet
+
+    with warnings.catch_warnings(), torch.device("meta"), torch.no_grad():
+        warnings.simplefilter("ignore")
+        network = UNet(model)
+        image = torch.empty(1, 3, size, size)
+        counter = FlopCounterMode(display=False)
+        with counter:
+            network(image, image[:, :1], torch.zeros(1, dtype=torch.long))
+    return float(counter.get_total_flops())
+
+
+def to_device(module: nn.Module, device: torch.device) -> nn.Module:
+    """Move a network to the device, channels last where that is faster: with bfloat16 units, and on CPUs with AVX-512.
+
+    On a CPU with AVX2 the channels-last kernels were the slower ones (docs/performance.md).
+    """
+    wide = device.type == "cpu" and torch.backends.cpu.get_cpu_capability() == "AVX512"
+    layout = torch.channels_last if wide or has_bfloat16(device) else torch.contiguous_format
+    return module.to(device=device, memory_format=layout)  # type: ignore[call-overload, no-any-return]
+
+
+def can_compile(device: torch.device) -> bool:
+    """Tell whether ``torch.compile`` pays and works here: on a GPU, with Triton, a C compiler and Python's headers.
+
+    On a CPU it gained nothing (docs/performance.md). Compute nodes often have no compiler; one line then says so.
+    """
+    if device.type != "cuda":
+        return False
+    compiler = shutil.which(os.environ.get("CC", "cc")) or shutil.which("gcc") or shutil.which("clang")
+    header = Path(sysconfig.get_path("include", "posix_prefix")) / "Python.h"  # where Triton looks for it
+    needed = {"triton": find_spec("triton"), "a C compiler": compiler, str(header): header.exists()}
+    missing = [name for name, found in needed.items() if not found]
+    if missing:
+        print(f"not compiled, and slower for it: {' and '.join(missing)} not found", file=sys.stderr, flush=True)
+    return not missing
+
+
+def peak_memory(device: torch.device) -> int:
+    """Return the largest amount of memory in use so far in bytes: the GPU's allocations, or the process's on a CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def upload(array: Tensor, device: torch.device, share: float = 0.5) -> Tensor:
+    """Put an array on the device for good if it takes at most ``share`` of the free memory; else leave it here.
+
+    `take` then streams the chosen rows.
+    """
+    if device.type == "cuda" and array.nbytes <= share * torch.cuda.mem_get_info(device)[0]:
+        return array.to(device)
+    return array
+
+
+def take(array: Tensor, indices: Tensor, device: torch.device) -> Tensor:
+    """Return the rows of an array on the device; rows that live on the host are copied when they are asked for."""
+    return send(array[indices.to(array.device, non_blocking=True)], device)
+
+
+def send(values: Tensor, device: torch.device) -> Tensor:
+    """Copy a tensor to the device through pinned memory, so that nothing waits; one that is there already stays."""
+    if values.device.type == device.type:
+        return values
+    return values.pin_memory().to(device, non_blocking=True)
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait until the device has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+@contextmanager
+def explained(what: str) -> Iterator[None]:
+    """Turn the failures that no program can prevent (memory of the GPU, full disk, no permission) into one line."""
+    try:
+        with writing(what):
+            yield
+    except torch.OutOfMemoryError as error:
+        raise UserError(
+            f"{what}: the GPU is out of memory; let fewer jobs share it (--resources gpu=N), or lower "
+            "hardware.infer_batch or train.batch_size"
+        ) from error
