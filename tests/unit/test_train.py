@@ -75,11 +75,8 @@ def test_training_learns_and_leaves_its_record(folders):
     parts = sum(float(rows[0][name]) for name in ("mask", "anomaly", "normal", "consistency"))
     assert parts == pytest.approx(float(rows[0]["total"]), rel=1e-4)
     record = read_json(out / "run.json")
-    assert (
-        record["steps"] == 36
-        and record["precision"] == precision_name("auto", torch.device("cpu"))
-        and record["parameters"] > 0
-    )
+    assert record["steps"] == 36 and record["parameters"] > 0
+    assert record["precision"] == precision_name("auto", torch.device("cpu"))  # bfloat16 where the CPU has its units
     assert not (folders[2] / "work-a").exists()
 
 
