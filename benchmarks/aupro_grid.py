@@ -7,7 +7,7 @@ import numpy as np
 
 from tfcore.metrics.auroc import image_auroc
 from tfcore.metrics.maps import image_score_grid
-from tfcore.settings.sections import load_settings
+from tfcore.methods.registry import load_settings
 
 
 def run(params: Path = Path("params.yaml"), side: int = 224) -> float:

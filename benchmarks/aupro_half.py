@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from tfcore.metrics.maps import final_maps
+from tfcore.methods.transfusion.maps import final_maps
 from tfcore.metrics.score import Bootstrap, score_maps
 
 Array = NDArray[Any]

@@ -10,9 +10,11 @@ from safetensors.numpy import save_file
 
 from tfcore.data.demo.make import draw
 from tfcore.metrics.gather import averages
-from tfcore.report.measured import COLUMNS
-from tfcore.runs.run import Run, packed_folder, shared_variant
-from tfcore.settings.sections import Settings, load_settings
+from tfcore.metrics.rows import COLUMNS
+from tfcore.runs.run import Run, packed_folder
+from tfcore.runs.stages import shared_variant
+from tfcore.settings.variants import Settings
+from tfcore.methods.registry import load_settings
 
 ROOT = Path(__file__).parents[1]
 SIZE, GOOD, BAD = 32, 4, 6

@@ -9,45 +9,48 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tfcore.data.images import SUFFIXES, centre_crop, pictures_below, read_image, resize_image
-from tfcore.methods.transfusion.infer import Model, maps_of
-from tfcore.metrics.maps import final_maps
+from tfcore.methods.infer import Loaded
+from tfcore.runs.stages import method_of, stage_settings
 from tfcore.runtime.device import explained
 from tfcore.runtime.errors import UserError
 from tfcore.runtime.files import replacing, write_json
-from tfcore.settings.sections import HardwareSettings, ScoreSettings
-
-SCORE = ScoreSettings()  # λ of Eq. 10 and the filter of Eq. 11, as in the paper
+from tfcore.settings.sections import HardwareSettings
+from tfcore.settings.variants import Settings
 
 
 def predict(
-    checkpoint: Path,
-    images: list[Path],
-    out: Path,
-    hardware: HardwareSettings,
-    lambda_: float = SCORE.lambda_,
-    kernel: int = SCORE.kernel,
+    checkpoint: Path, images: list[Path], out: Path, settings: Settings, hardware: HardwareSettings
 ) -> dict[str, float]:
-    """Score pictures of any size and mode; return the image score of each, the maximum of its map (Eq. 11).
+    """Score pictures of any size and mode; return the image score of each, as the method of the checkpoint scores.
 
-    ``images`` are files or folders of files. Writes ``{name}_map.png`` (16-bit grey, 65535 = 1), ``{name}_overlay.png``
-    and ``scores.json`` into ``out``; maps are as large as the network's input. Raises `UserError` naming the file that
-    cannot be read.
+    ``images`` are files or folders of files. ``settings`` say how the checkpoint's variant is scored (λ and kernel of
+    TransFusion). Writes ``{name}_map.png`` (16-bit grey, 65535 = 1), ``{name}_overlay.png`` and ``scores.json`` into
+    ``out``; maps are as large as the model's input. Raises `UserError` naming the file that cannot be read.
     """
     with explained(f"prediction with {checkpoint}"):
         files = list(picture_files(images, out).items())
-        model = Model(checkpoint, "auto", hardware)
+        loaded = Loaded.read(checkpoint, hardware)
+        score = stage_settings(settings, "score", scored_variant(loaded, settings))
         scores: dict[str, float] = {}
         for first in range(0, len(files), hardware.infer_batch):
             part = files[first : first + hardware.infer_batch]
-            inputs = np.concatenate([as_trained(file, model) for _, file in part])
-            batch = torch.from_numpy(inputs).to(model.device)
-            found = {name: tensor.cpu().numpy() for name, tensor in maps_of(batch, model.reverse(batch)).items()}
-            maps = final_maps(found["disc"], found["recon"], lambda_, kernel)
-            for (name, _), picture, anomaly_map in zip(part, inputs, maps, strict=True):
+            inputs = np.concatenate([as_trained(file, loaded) for _, file in part])
+            batch = torch.from_numpy(inputs).to(loaded.device)
+            found = {name: tensor.cpu().numpy() for name, tensor in loaded.model.maps(batch).items()}
+            maps = loaded.method.final_maps(found, score)
+            rows = zip(part, inputs, maps, loaded.method.image_scores(found, maps).tolist(), strict=True)
+            for (name, _), picture, anomaly_map, scored in rows:
                 write_pictures(out / name, picture, anomaly_map)
-                scores[name] = float(anomaly_map.max())
-        write_json(out / "scores.json", {"checkpoint": model.run, "scores": scores})
+                scores[name] = scored
+        write_json(out / "scores.json", {"checkpoint": loaded.checkpoint.run, "scores": scores})
         return scores
+
+
+def scored_variant(loaded: Loaded, settings: Settings) -> str:
+    """Return the variant whose scoring a checkpoint takes: its own, else (converted weights) the baseline's."""
+    variant = str(loaded.checkpoint.run["variant"])
+    known = variant in settings.variants and method_of(settings, variant).name == loaded.method.name
+    return variant if known else settings.tables.baseline
 
 
 def picture_files(images: list[Path], out: Path) -> dict[str, Path]:
@@ -72,10 +75,10 @@ def input_files(folder: Path, out: Path) -> list[Path]:
     return [file for file in pictures_below(folder) if not file.resolve().is_relative_to(out.resolve())]
 
 
-def as_trained(file: Path, model: Model) -> NDArray[np.uint8]:
-    """Return a picture as uint8 (1, H, W, 3): resized to the square that the network was trained on, then cropped."""
-    picture = resize_image(read_image(file), model.settings.data.resize)
-    cropped: NDArray[np.uint8] = centre_crop(picture[None], model.settings.crop)
+def as_trained(file: Path, loaded: Loaded) -> NDArray[np.uint8]:
+    """Return a picture as uint8 (1, H, W, 3): resized to the square that the model was trained on, then cropped."""
+    picture = resize_image(read_image(file), loaded.data.resize)
+    cropped: NDArray[np.uint8] = centre_crop(picture[None], loaded.crop)
     return cropped
 
 

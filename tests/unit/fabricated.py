@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from tfcore.metrics.rows import COLUMNS
-from tfcore.settings.sections import Settings, load_settings
+from tfcore.settings.variants import Settings
+from tfcore.methods.registry import load_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 

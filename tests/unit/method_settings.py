@@ -2,8 +2,10 @@
 
 from typing import Any
 
-from tfcore.runs.run import stage_settings
-from tfcore.settings.sections import ModelSettings, RunSettings, Settings, TextureSettings, TrainingSettings
+from tfcore.runs.stages import stage_settings
+from tfcore.methods.transfusion.settings import ModelSettings, TrainingSettings
+from tfcore.settings.sections import RunSettings, TextureSettings
+from tfcore.settings.variants import Settings
 
 TINY = ModelSettings(width=8, multipliers=[1, 2], blocks=1, attention_levels=1, groups=8)
 

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 import tfcore.cli.bench  # registers the commands
 from tfcore.runtime.errors import UserError
-from tfcore.settings.sections import load_settings
+from tfcore.methods.registry import load_settings
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # the benchmarks are no part of the package
 from benchmarks import measure, pack, speed

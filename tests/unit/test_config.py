@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tfcore.settings.sections import PROTOCOLS, SettingsError, digest, load_settings, parse_settings, resolve
+from tfcore.settings.variants import PROTOCOLS, resolve
+from tfcore.settings.sections import SettingsError
+from tfcore.runtime.files import digest
+from tfcore.methods.registry import load_settings, parse_settings
 
 ROOT = Path(__file__).parents[2]
 PARAMS = ROOT / "params.yaml"

@@ -6,21 +6,11 @@ import pytest
 import torch
 
 import tfcore.runtime.device as device_module
-from tfcore.runtime.device import (
-    autocast,
-    can_compile,
-    claim_gpu,
-    forward_operations,
-    has_bfloat16,
-    peak_operations,
-    prepare,
-    reproducible,
-    take,
-    to_device,
-    upload,
-)
+from tfcore.runtime.device import autocast, can_compile, claim_gpu, has_bfloat16, peak_operations, prepare, reproducible, take, to_device, upload
+from tfcore.methods.transfusion.operations import forward_operations
 from tfcore.runtime.errors import UserError
-from tfcore.settings.sections import HardwareSettings, ModelSettings
+from tfcore.settings.sections import HardwareSettings
+from tfcore.methods.transfusion.settings import ModelSettings
 
 CPU = torch.device("cpu")
 

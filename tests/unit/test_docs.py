@@ -14,7 +14,7 @@ import typer
 import yaml
 from pages import PAGES, ROOT, blocks, page_commands
 
-from tfcore.settings.sections import load_settings
+from tfcore.methods.registry import load_settings
 
 OTHERS = {"cd", "git", "pip", "source", "sudo", "apt-get", "export", "python3", "sbatch", "squeue", "tar", "ls", "head"}
 OTHERS |= {"sinfo", "scancel", "rsync", "ssh", "cat", "mkdocs", "pytest", "nvidia-smi", "watch", "tail", "echo", "cp"}

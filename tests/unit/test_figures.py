@@ -13,7 +13,8 @@ from tfcore.report.figures.curves import loss_figure, setting_used, sweep_data, 
 from tfcore.report.figures.pictures import example_figure, failure_figure, reconstruction_figure, reverse_figure
 from tfcore.report.figures.style import line_look, same_scale, save, use_style
 from tfcore.report.figures.test_images import read_samples
-from tfcore.report.measured import Measured, read_metrics
+from tfcore.report.measured import Measured
+from tfcore.metrics.gather import read_metrics
 from tfcore.runs.run import Run
 from tfcore.runtime.errors import UserError
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from maps_file import made_up_maps
 
-from tfcore.metrics.maps import final_maps, image_score_grid, image_scores, mean_filter, read_maps
+from tfcore.methods.transfusion.maps import final_maps, mean_filter
+from tfcore.metrics.maps import image_score_grid, image_scores, read_maps
 from tfcore.runtime.errors import UserError
 
 

@@ -17,7 +17,7 @@ from tfcore.methods.transfusion.losses import (
     unit_ssim,
 )
 from tfcore.runtime.errors import SettingsError, UserError
-from tfcore.settings.sections import LossSettings
+from tfcore.methods.transfusion.settings import LossSettings
 
 PARTS = ("mask", "anomaly", "normal", "consistency")
 

@@ -13,13 +13,15 @@ from tfcore.cli import app
 from tfcore.cli import score as _commands  # noqa: F401 (registers the commands)
 from tfcore.metrics.aupro import aupro
 from tfcore.metrics.auroc import image_auroc
-from tfcore.metrics.maps import final_maps, image_scores
+from tfcore.methods.transfusion.maps import final_maps
+from tfcore.metrics.maps import image_scores
 from tfcore.metrics.rows import COLUMNS
-from tfcore.metrics.score import Bootstrap, score_maps, score_run
+from tfcore.metrics.score import Bootstrap, score_maps
+from tfcore.methods.score import score_run
 from tfcore.runs.run import Run
 from tfcore.runtime.errors import UserError
 from tfcore.runtime.files import sha256_of
-from tfcore.settings.sections import digest
+from tfcore.runtime.files import digest
 
 SCORE = {
     "lambda": 0.9,

@@ -14,7 +14,7 @@ from tfcore.cli import app
 from tfcore.operations.plan import make_plan
 from tfcore.operations.status import claim_file, make_status
 from tfcore.runs.run import Run
-from tfcore.settings.sections import parse_settings
+from tfcore.methods.registry import parse_settings
 from tfcore.training.lock import Claim
 
 

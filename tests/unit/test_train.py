@@ -19,13 +19,16 @@ from tiny_training import CPU, RUN, SIZE, TRAIN, make_packed, settings_of
 
 import tfcore.methods.transfusion.train
 import tfcore.runtime.files
-from tfcore.methods.transfusion.train import AdamW, Training, TrainingData, new_network, train
+from tfcore.methods.transfusion.train import AdamW, Training, new_network
+from tfcore.data.training_data import TrainingData
+from tfcore.methods.train import train
 from tfcore.operations.cpu_guard import check_scale
 from tfcore.runs.run import Run
 from tfcore.runtime.device import precision_name
 from tfcore.runtime.errors import InterruptedTraining, UserError
 from tfcore.runtime.files import read_json, sha256_of
-from tfcore.settings.sections import TrainingSettings, digest
+from tfcore.methods.transfusion.settings import TrainingSettings
+from tfcore.runtime.files import digest
 from tfcore.training.log import TrainingLog
 
 

@@ -13,9 +13,11 @@ import pytest
 import torch
 import yaml
 
-from tfcore.runs.run import foreground_source, manifest_file, stage_settings
+from tfcore.runs.stages import foreground_source, stage_settings
+from tfcore.runs.run import manifest_file
 from tfcore.runtime.files import sha256_of
-from tfcore.settings.sections import digest, load_settings
+from tfcore.runtime.files import digest
+from tfcore.methods.registry import load_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 SNAKEMAKE = Path(sys.executable).parent / "snakemake"

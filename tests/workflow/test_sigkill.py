@@ -12,7 +12,7 @@ from tiny_training import CPU, RUN, make_packed, settings_of
 
 def child(packed, textures, out, work, saving):
     """Train in a process of its own, saving after every step if ``saving``."""
-    from tfcore.methods.transfusion.train import train
+    from tfcore.methods.train import train
 
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     hardware = CPU.model_copy(update={"save_minutes": 1e-9 if saving else 10.0})

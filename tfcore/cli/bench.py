@@ -10,8 +10,8 @@ import typer
 
 from tfcore.cli import app
 from tfcore.cli.options import DEFAULT_PARAMS, Params
+from tfcore.methods.registry import load_settings
 from tfcore.runtime.errors import UserError
-from tfcore.settings.sections import load_settings
 
 bench = typer.Typer(no_args_is_help=True, help="Measure the fast paths against the plain ones, alternately in one run.")
 app.add_typer(bench, name="bench")

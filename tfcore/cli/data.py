@@ -7,9 +7,10 @@ import typer
 
 from tfcore.cli import app
 from tfcore.cli.options import DEFAULT_PARAMS, Category, Dataset, Params, check_category
-from tfcore.runs.run import TEXTURES_FOLDER, manifest_file, packed_folder, stage_settings
+from tfcore.methods.registry import load_settings
+from tfcore.runs.run import TEXTURES_FOLDER, Run
+from tfcore.runs.stages import stage_settings
 from tfcore.runtime.errors import UserError
-from tfcore.settings.sections import load_settings
 
 RAW = Path("data/raw")
 
@@ -64,7 +65,7 @@ def check_data_command(
         if category is not None:
             check_category(settings, name, category)
             categories = [category]
-        files = {each: manifest_file(name, each) for each in categories}
+        files = {each: Run(name, each).manifest for each in categories}
         reports = check_data(name, RAW / name, selected, files)
         print(table(name, reports))
         complete &= all(report.ok for report in reports)
@@ -80,8 +81,8 @@ def pack_command(dataset: Dataset, category: Category, params: Params = DEFAULT_
     settings = load_settings(*params)
     check_category(settings, dataset, category)
     stage = stage_settings(settings, "pack")
-    manifest, out = manifest_file(dataset, category), packed_folder(dataset, category)
-    pack(dataset, category, RAW / dataset, settings.datasets[dataset], stage, manifest, out)
+    run = Run(dataset, category)
+    pack(dataset, category, RAW / dataset, settings.datasets[dataset], stage, run.manifest, run.packed)
 
 
 @app.command("pack-textures")

@@ -29,9 +29,9 @@ def plan_command(
     targets: Targets = None, params: Params = DEFAULT_PARAMS, benchmark: Benchmarks = None, gpus: Gpus = 1
 ) -> None:
     """Tell what is to do for some targets, or for everything: jobs, hours, disk, longest chain."""
+    from tfcore.methods.registry import load_settings
     from tfcore.operations.plan import make_plan
     from tfcore.report.page.provenance import duration
-    from tfcore.settings.sections import load_settings
 
     plan = make_plan(load_settings(*params), benchmark, targets)
     _print_counts(plan)
@@ -50,10 +50,10 @@ def status_command(
     lines: Annotated[int, typer.Option(min=1, help="Last lines of the log of each failed job.")] = 5,
 ) -> None:
     """Tell what runs, what failed, what is left and for how long."""
+    from tfcore.methods.registry import load_settings
     from tfcore.operations.plan import make_plan
     from tfcore.operations.status import make_status
     from tfcore.report.page.provenance import duration
-    from tfcore.settings.sections import load_settings
 
     status = make_status(make_plan(load_settings(*params), benchmark), lines)
     _print_counts(status.plan)
@@ -80,9 +80,9 @@ def cost_command(
     out: Annotated[Path | None, typer.Option(help="CSV file to write as well.")] = None,
 ) -> None:
     """Tell what the results cost: GPU-hours, wall time and peak memory per rule and category, and per table."""
+    from tfcore.methods.registry import load_settings
     from tfcore.operations.cost import BENCHMARKS, cost_rows, read_jobs, table_costs, total, write_costs
     from tfcore.runtime.errors import UserError
-    from tfcore.settings.sections import load_settings
 
     settings = load_settings(*params)
     jobs = read_jobs()

@@ -5,9 +5,10 @@ from typing import Annotated
 
 import typer
 
+from tfcore.methods.registry import load_settings
 from tfcore.runs.run import Run
 from tfcore.runtime.errors import UserError
-from tfcore.settings.sections import Settings, load_settings
+from tfcore.settings.variants import Settings
 
 Params = Annotated[
     list[Path], typer.Option("--params", help="Settings file; repeat for overlays, later ones win.", show_default=True)

@@ -1,6 +1,7 @@
 """Commands that turn metrics into tables, figures and the report."""
 
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -31,9 +32,9 @@ def tables(
     show: Annotated[bool, typer.Option("--show", help="Print the tables as well.")] = False,
 ) -> None:
     """Write the paper's tables as Markdown, LaTeX and CSV, from what has been measured so far."""
+    from tfcore.methods.registry import load_settings
     from tfcore.metrics.gather import gathered_for, read_list
     from tfcore.report.tables.overview import write_tables
-    from tfcore.settings.sections import load_settings
 
     settings = load_settings(*params)
     for name in dataset or []:
@@ -52,8 +53,8 @@ def explain(
     timing: Timing = TIMING,
 ) -> None:
     """Tell from which runs, settings and commits a table was made."""
+    from tfcore.methods.registry import load_settings
     from tfcore.report.explain import explain as explained
-    from tfcore.settings.sections import load_settings
 
     typer.echo(explained(table, load_settings(*params), metrics, timing))
 
@@ -65,8 +66,8 @@ def claims(
     out: Annotated[Path, typer.Option(help="Folder for the table.")] = Path("results/tables"),
 ) -> None:
     """Check the paper's statements against the measured numbers: held, not held, or not measured yet."""
+    from tfcore.methods.registry import load_settings
     from tfcore.report.claims.claims import write_claims
-    from tfcore.settings.sections import load_settings
 
     write_claims(metrics, load_settings(*params), out)
 
@@ -95,8 +96,8 @@ def figure(
     ] = None,
 ) -> None:
     """Draw one figure as PNG and SVG, with its data as CSV beside it."""
+    from tfcore.methods.registry import load_settings
     from tfcore.report.figures import curves, pictures
-    from tfcore.settings.sections import load_settings
 
     settings = load_settings(*params)
     per_dataset = {
@@ -124,11 +125,13 @@ def settings_doc(
     out: Annotated[Path, typer.Option(help="Markdown file to write.")] = Path("docs/settings.md"),
 ) -> None:
     """Write the settings page of the documentation from the settings models."""
+    from tfcore.methods.registry import load_settings
+    from tfcore.runs.stages import effect
     from tfcore.runtime.files import write_text
     from tfcore.settings.doc import settings_page
-    from tfcore.settings.sections import load_settings
 
-    write_text(out, settings_page(load_settings(*params)))
+    settings = load_settings(*params)
+    write_text(out, settings_page(settings, partial(effect, settings)))
 
 
 @app.command("report")
@@ -139,8 +142,8 @@ def report(
     examples: Annotated[int, typer.Option(help="Examples per category.", min=1)] = 6,
 ) -> None:
     """Write the report: one self-contained page of everything that has been measured in this folder."""
+    from tfcore.methods.registry import load_settings
     from tfcore.report.page.page import write_page
-    from tfcore.settings.sections import load_settings
 
     write_page(Path(), load_settings(*params), out, snakemake, examples)
     print(out)

@@ -1,4 +1,4 @@
-"""Commands of the method: training, inference and what is seen of a trained model."""
+"""Commands of a run: training, inference and what is seen of a trained model."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -7,11 +7,11 @@ import typer
 
 from tfcore.cli import app
 from tfcore.cli.options import DEFAULT_PARAMS, Category, Dataset, Params, Seed, Variant, load_run
-from tfcore.runs.run import TEXTURES_FOLDER, packed_folder, shared_run, stage_settings
+from tfcore.methods.registry import load_settings
+from tfcore.runs.run import TEXTURES_FOLDER, Run
+from tfcore.runs.stages import shared_run, stage_settings
 from tfcore.runtime.errors import UserError
-from tfcore.settings.sections import HardwareSettings, ScoreSettings, load_settings
-
-SCORE = ScoreSettings()
+from tfcore.settings.sections import HardwareSettings
 
 Checkpoint = Annotated[Path, typer.Option(help="Checkpoint, model.safetensors.")]
 Device = Annotated[Literal["auto", "cuda", "cpu"], typer.Option(help="Where to compute.")]
@@ -22,12 +22,11 @@ def train_command(
     dataset: Dataset, category: Category, variant: Variant = "full", seed: Seed = 0, params: Params = DEFAULT_PARAMS
 ) -> None:
     """Train one run; an interrupted training continues with the same command."""
-    from tfcore.methods.transfusion.train import train
+    from tfcore.methods.train import train
 
     settings, named = load_run(params, dataset, category, variant, seed)
     run, stage = shared_run(settings, "train", named), stage_settings(settings, "train", variant)
-    packed, out = packed_folder(dataset, category), run.checkpoint.parent
-    train(run, stage, packed, TEXTURES_FOLDER, out, run.work, settings.hardware)
+    train(run, stage, run.packed, TEXTURES_FOLDER, run.checkpoint.parent, run.work, settings.hardware)
 
 
 @app.command("infer")
@@ -36,19 +35,16 @@ def infer_command(
     category: Category,
     variant: Variant = "full",
     seed: Seed = 0,
-    epoch: Annotated[int | None, typer.Option(help="Use the weights kept after this epoch.")] = None,
+    epoch: Annotated[int | None, typer.Option(help="Use the intermediate checkpoint after this epoch.")] = None,
     params: Params = DEFAULT_PARAMS,
 ) -> None:
-    """Make the maps of a category's test images with a trained run."""
-    from tfcore.methods.transfusion.infer import infer
-    from tfcore.methods.transfusion.train import epoch_file
+    """Make the anomaly maps of a category's test images with a trained run."""
+    from tfcore.methods.infer import infer
 
     settings, named = load_run(params, dataset, category, variant, seed)
     trained, run = shared_run(settings, "train", named), shared_run(settings, "infer", named)
-    checkpoint = trained.checkpoint if epoch is None else epoch_file(trained.checkpoint.parent, epoch)
-    out = run.maps_at(epoch).parent
-    stage = stage_settings(settings, "infer", variant)
-    infer(checkpoint, packed_folder(dataset, category), out, stage, settings.hardware, run)
+    out, stage = run.maps_at(epoch).parent, stage_settings(settings, "infer", variant)
+    infer(trained.checkpoint_at(epoch), run.packed, out, stage, settings.hardware, run)
 
 
 @app.command("trace")
@@ -60,9 +56,18 @@ def trace_command(
     device: Device = "auto",
 ) -> None:
     """Keep x_t, mask, anomaly and normal appearance of one image at every step (Fig. 3)."""
-    from tfcore.methods.transfusion.infer import trace
+    from tfcore.data.packed import Packed
+    from tfcore.methods.infer import Loaded
+    from tfcore.methods.transfusion.infer import TransFusionModel
+    from tfcore.methods.transfusion.trace import trace
+    from tfcore.runtime.device import explained
 
-    trace(checkpoint, packed, index, out, hardware(device))
+    with explained(f"trace with {checkpoint}"):
+        loaded, data = Loaded.read(checkpoint, hardware(device), {"infer": {"precision": "float32"}}), Packed(packed)
+        loaded.check_pack(data)
+        if not isinstance(loaded.model, TransFusionModel):
+            raise UserError(f"{checkpoint}: {loaded.method.title} has no reverse process to trace")
+        trace(loaded.model, loaded.checkpoint, data, index, out)
 
 
 @app.command("predict")
@@ -71,18 +76,12 @@ def predict_command(
     checkpoint: Checkpoint,
     out: Annotated[Path, typer.Option(help="Folder for maps, overlays and scores.json.")] = Path("predictions"),
     device: Device = "auto",
-    lambda_: Annotated[
-        float,
-        typer.Option("--lambda", min=0, max=1, help="λ, weight of the masks against the reconstruction (Eq. 10)."),
-    ] = SCORE.lambda_,
-    kernel: Annotated[int, typer.Option(min=1, help="Side in pixels of the mean filter (Eq. 11), odd.")] = SCORE.kernel,
+    params: Params = DEFAULT_PARAMS,
 ) -> None:
     """Score your own pictures: anomaly map, overlay and image score of each."""
     from tfcore.predict import predict
 
-    if kernel % 2 == 0:
-        raise UserError(f"--kernel: must be odd (found {kernel})")
-    predict(checkpoint, images, out, hardware(device), lambda_, kernel)
+    predict(checkpoint, images, out, load_settings(*params), hardware(device))
 
 
 @app.command("time-inference")
@@ -134,7 +133,7 @@ def gallery_command(
 
     settings, _ = load_run(params, dataset, category, variant)
     out = out or Path(f"results/figures/{kind}/{dataset}_{category}.png")
-    packed = packed_folder(dataset, category)
+    packed = Run(dataset, category).packed
     if kind == "foregrounds":
         foreground_gallery(packed, out)
     else:

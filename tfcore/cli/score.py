@@ -7,9 +7,9 @@ import typer
 
 from tfcore.cli import app
 from tfcore.cli.options import DEFAULT_PARAMS, Category, Dataset, Params, Seed, Variant, load_run
-from tfcore.runs.run import shared_run, stage_settings
+from tfcore.methods.registry import load_settings
+from tfcore.runs.stages import shared_run, stage_settings
 from tfcore.runtime.errors import UserError
-from tfcore.settings.sections import load_settings
 
 Maps = Annotated[Path | None, typer.Option(help="Maps file; default: where inference put the run's.")]
 Out = Annotated[Path | None, typer.Option(help="CSV to write; default: the run's place in results/metrics.")]
@@ -21,13 +21,13 @@ def score_run_command(
     category: Category,
     variant: Variant = "full",
     seed: Seed = 0,
-    epoch: Annotated[int | None, typer.Option(help="Score the maps of the weights kept after this epoch.")] = None,
+    epoch: Annotated[int | None, typer.Option(help="Score the maps of this intermediate checkpoint.")] = None,
     maps: Maps = None,
     out: Out = None,
     params: Params = DEFAULT_PARAMS,
 ) -> None:
     """Score the maps of a run: image and pixel metrics with intervals, one row each."""
-    from tfcore.metrics.score import score_run
+    from tfcore.methods.score import score_run
 
     settings, run = load_run(params, dataset, category, variant, seed)
     inferred = shared_run(settings, "infer", run)
@@ -47,24 +47,11 @@ def sweep_run_command(
     params: Params = DEFAULT_PARAMS,
 ) -> None:
     """Score a run's maps at every sweep point (λ, kernel, one mask alone); nothing is inferred again."""
-    from tfcore.metrics.sweep import sweep_run
+    from tfcore.methods.score import sweep_run
 
     settings, run = load_run(params, dataset, category, variant, seed)
     inferred = shared_run(settings, "infer", run)
     sweep_run(maps or inferred.maps, stage_settings(settings, "sweep", variant), out or run.sweep, run)
-
-
-@app.command("sweep-grid")
-def sweep_grid_command(
-    maps: Annotated[list[Path], typer.Argument(help="Maps files, one per category.")],
-    out: Annotated[Path, typer.Option(help="CSV to write: run_id, lambda, kernel, image_auroc.")] = Path("grid.csv"),
-    params: Params = DEFAULT_PARAMS,
-) -> None:
-    """Image AUROC on the whole grid of the swept λ and kernels."""
-    from tfcore.metrics.sweep import grid_run
-
-    sweeps = load_settings(*params).sweeps
-    grid_run(maps, sweeps.lambda_, sweeps.kernel, out)
 
 
 @app.command("gather")

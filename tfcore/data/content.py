@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tfcore.settings.sections import digest
+from tfcore.runtime.files import digest
 
 
 def content_of(local: Path) -> str:

@@ -17,7 +17,7 @@ from tfcore.data import images
 from tfcore.data.layouts import find_category
 from tfcore.data.manifest import FOREGROUND, Entry, read_manifest
 from tfcore.data.samples import Sample, foreground_of
-from tfcore.runs.run import foreground_source
+from tfcore.runs.stages import foreground_source
 from tfcore.runtime.errors import UserError
 from tfcore.runtime.files import replacing_folder, sha256_of, write_json, writing
 from tfcore.runtime.parallel import run_all

@@ -8,12 +8,15 @@ import pandas as pd
 
 from tfcore.metrics.intervals import mean_interval, over_seeds
 from tfcore.metrics.rows import COLUMNS
-from tfcore.report.measured import AVERAGE, METRICS, one_line
 from tfcore.runtime.errors import UserError
 from tfcore.runtime.files import replacing, write_json
-from tfcore.settings.sections import Settings, resolve
+from tfcore.settings.variants import Settings, resolve
+
+AVERAGE = "average"
+"""Category, and dataset, of the rows of averages."""
 
 KEY = ["method", "variant", "seed", "point", "metric"]
+SUMMARISED = ("image_auroc", "aupro")
 TEXTS = ("method", "dataset", "category", "variant", "point", "metric", "run_id", "commit", "device")
 
 
@@ -78,6 +81,32 @@ def read_list(file: Path) -> list[Path]:
     if not file.is_file():
         raise UserError(f"{file}: no such file")
     return [Path(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+
+
+def one_line(error: Exception) -> str:
+    """Return an error's message without line breaks, which those of pandas have."""
+    return " ".join(str(error).split())
+
+
+def read_metrics(file: Path | str) -> pd.DataFrame:
+    """Read ``results/metrics.csv``; `UserError` if it is missing, lacks a column or has values outside [0, 1]."""
+    try:
+        rows = pd.read_csv(file, dtype={"category": str, "point": str, "seed": str}, keep_default_na=False)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{file}: cannot be read ({one_line(error)}); `python -m tfcore gather` makes it") from error
+    missing = [name for name in COLUMNS if name not in rows]
+    if missing:
+        raise UserError(f"{file}: lacks the column {', '.join(missing)}; make it again by `python -m tfcore gather`")
+    for name in ("value", "low", "high"):
+        numbers = pd.to_numeric(rows[name].replace("", None), errors="coerce")
+        bad = (numbers < 0) | (numbers > 1) | (numbers.isna() & (rows[name] != ""))
+        if name == "value":
+            bad |= numbers.isna()
+        if bad.any():
+            line = int(bad.to_numpy().argmax()) + 2
+            raise UserError(f"{file}: line {line}: {name} is '{rows[name].iloc[line - 2]}', not a number in [0, 1]")
+        rows[name] = numbers
+    return rows
 
 
 def _read(file: Path | str) -> pd.DataFrame:
@@ -147,7 +176,7 @@ def summary(table: pd.DataFrame) -> dict[str, Any]:
 
     With several seeds a metric is their mean, and ``{metric}_sd`` and ``seeds`` stand beside it.
     """
-    shown = table["metric"].isin([metric.name for metric in METRICS])
+    shown = table["metric"].isin(SUMMARISED)
     main = table[(table["point"] == "main") & (table["category"] == AVERAGE) & shown]
     nested: dict[str, Any] = {}
     for (method, dataset, variant, metric), group in main.groupby(

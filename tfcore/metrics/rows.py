@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tfcore.runs.record import source_commit
-from tfcore.runs.run import METHOD, Run
+from tfcore.runs.run import Run
 from tfcore.runtime.errors import UserError
-from tfcore.runtime.files import replacing, sha256_of, write_json
-from tfcore.settings.sections import digest
+from tfcore.runtime.files import digest, replacing, sha256_of, write_json
 
 if TYPE_CHECKING:  # tables are made of rows, and need none of what reads maps
     from tfcore.metrics.maps import MapsFile
+    from tfcore.metrics.pixels import Array
 
 COLUMNS = (
     "method",
@@ -32,6 +32,10 @@ COLUMNS = (
 )
 
 
+IMAGE_COLUMNS = ("file", "label", "defect", "score")
+"""Of ``images.csv``: label 1 = anomalous, defect as its folder says, score as the image metrics use it."""
+
+
 @dataclass(frozen=True)
 class Metric:
     """A metric in [0, 1] with its interval, which may be unknown."""
@@ -46,14 +50,17 @@ def identity(source: "MapsFile", run: Run | None = None) -> dict[str, str]:
     """Return the columns that say which run this is: from the maps' own header, or under the name of ``run``."""
     header = source.header
     ids = header.get("run")
-    if not isinstance(ids, dict) or any(key not in ids for key in ("dataset", "category", "variant", "seed")):
+    missing = [key for key in ("files", "defects") if not isinstance(header.get(key), list)]
+    if missing:
+        raise UserError(f"{source.path}: its header lacks '{missing[0]}'; make the maps again (tfcore infer)")
+    if not isinstance(ids, dict) or any(key not in ids for key in ("method", "dataset", "category", "variant", "seed")):
         raise UserError(f"{source.path}: its header does not say which run it is; make the maps again (tfcore infer)")
     run = run or Run(ids["dataset"], ids["category"], ids["variant"], int(ids["seed"]))
     if (run.dataset, run.category, run.seed) != (ids["dataset"], ids["category"], int(ids["seed"])):
         raise UserError(f"{source.path}: holds maps of {ids['dataset']}/{ids['category']}, not of {run.id}")
     commit = header.get("commit") or source_commit()["commit"] or ""
     return {
-        "method": str(ids.get("method", METHOD)),
+        "method": str(ids["method"]),
         "dataset": run.dataset,
         "category": run.category,
         "variant": run.variant,
@@ -74,6 +81,15 @@ def write_rows(path: Path | str, points: Iterable[tuple[str, Metric]], ids: dict
             writer.writerow(
                 ids | {"point": point, "metric": metric.name} | {k: "" if v is None else v for k, v in numbers.items()}
             )
+
+
+def write_images(path: Path | str, maps: "MapsFile", scores: "Array") -> None:
+    """Write the score (N) of every test image: ``IMAGE_COLUMNS``, in the order of the maps."""
+    names = zip(maps.header["files"], maps.header["defects"], maps.labels.tolist(), scores.tolist(), strict=True)
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(IMAGE_COLUMNS)
+        writer.writerows([name, label, defect, score] for name, defect, label, score in names)
 
 
 def write_source(

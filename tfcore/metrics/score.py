@@ -1,8 +1,7 @@
-"""Scores of one run: final maps, all metrics at once, their intervals, one small CSV."""
+"""Scores of final maps: all metrics at once, with their intervals."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,10 +9,9 @@ import numpy as np
 from tfcore.metrics.aupro import aupro_of, check_limit, pixel_ap_of, pixel_auroc_of
 from tfcore.metrics.auroc import checked_labels, checked_scores, image_values, weighted_metrics
 from tfcore.metrics.intervals import interval, pixel_grid, resample_aupro, resample_roc_and_ap, resampled_counts
-from tfcore.metrics.maps import MapsFile, final_maps, image_scores, read_maps
+from tfcore.metrics.maps import MapsFile
 from tfcore.metrics.pixels import Array, checked, collect
-from tfcore.metrics.rows import Metric, identity, write_rows, write_source
-from tfcore.runs.run import Run
+from tfcore.metrics.rows import Metric
 from tfcore.runtime.errors import UserError
 
 
@@ -24,6 +22,11 @@ class Bootstrap:
     resamples: int = 2000
     confidence: float = 0.95
     seed: int = 0
+
+
+def maximum(final: Array) -> Array:
+    """Return the usual score of each image: the maximum of its final map."""
+    return np.asarray(final.max(axis=(1, 2)))
 
 
 def image_metrics(scores: Array, labels: Array, bootstrap: Bootstrap) -> list[Metric]:
@@ -80,7 +83,7 @@ def score_maps(
     maps, masks = checked(maps, masks)
     has_region = np.asarray(masks.any(axis=(1, 2)))
     labels = checked_labels(has_region if labels is None else labels)
-    scores = image_scores(maps) if scores is None else scores
+    scores = maximum(maps) if scores is None else scores
     if labels.shape != has_region.shape:
         raise UserError(f"labels have the shape {labels.shape} for {len(maps)} maps")
     contradiction = np.flatnonzero(has_region & (labels == 0))
@@ -91,31 +94,16 @@ def score_maps(
     return image_metrics(scores, labels, bootstrap) + on_pixels
 
 
-def score_run(
-    maps_file: Path | str,
-    settings: Mapping[str, Any],
-    out_csv: Path | str,
-    run: Run | None = None,
-    point: str = "main",
-) -> None:
-    """Score the maps of a run and write one row per metric, and beside them what they were made from.
+def score_named(
+    source: MapsFile, final: Array, scores: Array, settings: Mapping[str, Any], aupro_only: bool = False
+) -> list[Metric]:
+    """Score final maps and image scores made from ``source``; an error names its file.
 
-    ``settings`` are `stage_settings(..., "score")`. ``run`` names the rows where maps are shared between variants that
-    differ in scoring alone; by default the maps' own header does. ``point`` may be ``epoch=500`` for kept epochs.
+    ``settings`` are the section ``score`` of the run.
     """
-    score = settings["score"]
-    source = read_maps(maps_file, score["mask_rule"])
-    final = final_maps(source.disc, source.recon, score["lambda"], score["kernel"])
-    metrics = score_named(source, final, score)
-    ids = identity(source, run)
-    write_rows(out_csv, [(point, metric) for metric in metrics], ids)
-    write_source(out_csv, source, "score", settings, ids)
-
-
-def score_named(source: MapsFile, final: Array, score: Mapping[str, Any], aupro_only: bool = False) -> list[Metric]:
-    """Score final maps made from ``source``; an error names its file."""
-    bootstrap = Bootstrap(score["resamples"], score["confidence"])
+    bootstrap = Bootstrap(settings["resamples"], settings["confidence"])
+    masks = source.masks(settings["mask_rule"])
     try:
-        return score_maps(final, source.masks, source.labels, None, score["fpr_limit"], bootstrap, aupro_only)
+        return score_maps(final, masks, source.labels, scores, settings["fpr_limit"], bootstrap, aupro_only)
     except UserError as error:
         raise UserError(f"{source.path}: {error}") from error

@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 
 from tfcore.metrics.auroc import f1_threshold
-from tfcore.metrics.maps import image_scores
 from tfcore.metrics.pixels import Array
-from tfcore.metrics.score import Bootstrap, score_maps
+from tfcore.metrics.score import Bootstrap, maximum, score_maps
 from tfcore.runtime.errors import UserError
 
 
@@ -33,7 +32,7 @@ def score_files(
     own_scores = None if scores is None else _load(scores)
     metrics = score_maps(own_maps, own_masks, own_labels, own_scores, fpr_limit, Bootstrap(resamples, confidence))
     image_labels = (own_masks != 0).any(axis=(1, 2)) if own_labels is None else own_labels
-    threshold = f1_threshold(image_scores(own_maps) if own_scores is None else own_scores, image_labels)
+    threshold = f1_threshold(maximum(own_maps) if own_scores is None else own_scores, image_labels)
     report: dict[str, Any] = {
         "images": len(own_maps),
         "anomalous_images": int(np.count_nonzero(image_labels)),

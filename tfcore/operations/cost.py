@@ -7,13 +7,12 @@ from pathlib import Path
 
 from tfcore.runs.needed import dataset_for, reported_variants
 from tfcore.runs.record import read_record
-from tfcore.runs.run import shared_variant
+from tfcore.runs.run import TIMING, Run, record_of
+from tfcore.runs.stages import RULES, shared_variant
 from tfcore.runtime.files import replacing
-from tfcore.settings.sections import Settings
+from tfcore.settings.variants import Settings
 
 BENCHMARKS = Path("logs/benchmarks")
-RECORDS = {"train_model": "checkpoints", "infer_maps": "maps"}  # rules whose run.json names the device
-EPOCH = "infer_epoch"  # with the epoch at its end; its run.json is in the folder epoch… of the run's maps
 
 
 @dataclass(frozen=True)
@@ -104,7 +103,7 @@ def _jobs_of(jobs: list[Job], settings: Settings, datasets: list[str], variants:
     """Return the jobs that runs of these datasets and variants need; jobs without a variant serve all of them."""
     trained = {shared_variant(settings, "train", variant) for variant in variants}
     inferred = {shared_variant(settings, "infer", variant) for variant in variants}
-    wanted = {"train_model": trained, "infer_maps": inferred}
+    wanted = {RULES["train"]: trained, RULES["infer"]: inferred}
     chosen = []
     for job in jobs:
         variant = job.of[2] if len(job.of) == 4 else None
@@ -138,26 +137,26 @@ def _read_job(file: Path, root: Path) -> Job | None:
         return None
     memory = row.get("max_rss") or ""
     peak = float(memory) if memory.replace(".", "", 1).isdigit() else None
-    at_epoch = rule.startswith(EPOCH)
-    records = "maps" if at_epoch else RECORDS.get(rule)
-    below = [*of, rule.removeprefix("infer_")] if at_epoch else of
-    results = root / "results"
-    record = read_record(results.joinpath(records, *below, "run.json")) if records else _timing_record(rule, results)
+    record = _record(rule, of, root)
     share = _share_of_last_attempt(record or {})
     on_gpu = record is not None and not str(record.get("device", "")).startswith("CPU")
     whole = max(seconds, _recorded_seconds(record or {})) / share
     return Job(rule, tuple(of), whole, whole if on_gpu else 0.0, peak, share < 1)
 
 
-def _timing_record(rule: str, results: Path) -> dict[str, object] | None:
-    """Return the device that Table 5 was measured on."""
-    if rule != "time_inference":
+def _record(rule: str, of: list[str], root: Path) -> dict[str, object] | None:
+    """Return the record of a training, an inference (of an epoch) or the timing of Table 5, which names the device."""
+    if rule == "time_inference":
+        try:
+            with (root / TIMING).open(encoding="utf-8", newline="") as file:
+                return dict(next(csv.DictReader(file)))
+        except (OSError, StopIteration):
+            return None
+    if len(of) != 4 or not rule.startswith(("train", "infer")):
         return None
-    try:
-        with (results / "timing.csv").open(encoding="utf-8", newline="") as file:
-            return dict(next(csv.DictReader(file)))
-    except (OSError, StopIteration):
-        return None
+    dataset, category, variant, seed = of
+    run, epoch = Run(dataset, category, variant, seed.removeprefix("seed")), rule.partition("_epoch")[2]
+    return read_record(root / record_of(run.checkpoint if rule == RULES["train"] else run.maps_at(epoch or None)))
 
 
 def _recorded_seconds(record: dict[str, object]) -> float:

@@ -1,4 +1,4 @@
-"""Seconds per image of the reverse process, by number of timesteps and batch size (Table 5)."""
+"""Seconds per image of a method's inference, by number of timesteps and batch size (Table 5)."""
 
 import csv
 import statistics
@@ -7,7 +7,8 @@ from pathlib import Path
 
 import torch
 
-from tfcore.methods.transfusion.infer import Model
+from tfcore.methods.base import Model
+from tfcore.methods.infer import Loaded
 from tfcore.runs.record import device_name
 from tfcore.runtime.device import explained, precision_name, synchronise
 from tfcore.runtime.files import replacing
@@ -24,14 +25,15 @@ def time_inference(
     """Write the median of several timings for every number of steps and batch size.
 
     Columns: device, precision, torch, size, steps, batch, repeats, seconds_per_image, lowest, highest. The weights do
-    not matter for the time, hence one checkpoint serves all numbers of steps. A batch that does not fit on the GPU
-    leaves its cells empty.
+    not matter for the time, hence one checkpoint serves all numbers of steps; a method without them has one row. A
+    batch that does not fit on the GPU leaves its cells empty.
     """
     with explained(f"timing of {checkpoint}"):
-        model = Model(checkpoint, "auto", hardware)
-        size = model.settings.crop
-        about = [device_name(str(model.device)), precision_name("auto", model.device), torch.__version__, size]
-        rows = [about + time_point(model, size, count, batch) for count in steps for batch in batches]
+        loaded = Loaded.read(checkpoint, hardware)
+        precision = precision_name("auto", loaded.device)
+        about = [device_name(str(loaded.device)), precision, torch.__version__, loaded.crop]
+        models = [loaded.model.with_steps(count) for count in steps] if loaded.model.steps else [loaded.model]
+        rows = [about + time_point(loaded, model, batch) for model in models for batch in batches]
         with replacing(out_csv) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             columns = ["steps", "batch", "repeats", "seconds_per_image", "lowest", "highest"]
@@ -39,24 +41,27 @@ def time_inference(
             writer.writerows(rows)
 
 
-def time_point(model: Model, size: int, steps: int, batch: int) -> list[str]:
+def time_point(loaded: Loaded, model: Model, batch: int) -> list[str]:
     """Return the cells of one point after a warm-up; empty ones when the GPU's memory is too small."""
+    steps = "" if model.steps is None else str(model.steps)
     try:
-        images = torch.randint(0, 256, (batch, size, size, 3), dtype=torch.uint8, device=model.device)
-        first = timed(model, images, WARM_UP_STEPS)
-        repeats = 3 if first * steps / WARM_UP_STEPS > LONG_SECONDS else REPEATS
-        seconds = sorted(timed(model, images, steps) / batch for _ in range(repeats))
+        shape = (batch, loaded.crop, loaded.crop, 3)
+        images = torch.randint(0, 256, shape, dtype=torch.uint8, device=loaded.device)
+        short = WARM_UP_STEPS if model.steps else None
+        first = timed(model.with_steps(short) if short else model, images, loaded.device)
+        whole = first * model.steps / short if model.steps and short else first
+        repeats = 3 if whole > LONG_SECONDS else REPEATS
+        seconds = sorted(timed(model, images, loaded.device) / batch for _ in range(repeats))
     except torch.OutOfMemoryError:
-        return [str(steps), str(batch), "0", "", "", ""]
+        return [steps, str(batch), "0", "", "", ""]
     figures = (statistics.median(seconds), seconds[0], seconds[-1])
-    return [str(steps), str(batch), str(repeats), *(f"{value:.6g}" for value in figures)]
+    return [steps, str(batch), str(repeats), *(f"{value:.6g}" for value in figures)]
 
 
-def timed(model: Model, images: torch.Tensor, steps: int) -> float:
-    """Return the seconds of one reverse process with that many timesteps."""
-    diffusion = model.settings.diffusion.model_copy(update={"steps": steps})
-    synchronise(model.device)
+def timed(model: Model, images: torch.Tensor, device: torch.device) -> float:
+    """Return the seconds of one inference."""
+    synchronise(device)
     start = time.perf_counter()
-    model.reverse(images, diffusion)
-    synchronise(model.device)
+    model.maps(images)
+    synchronise(device)
     return time.perf_counter() - start

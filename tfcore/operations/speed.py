@@ -4,24 +4,25 @@ import csv
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from statistics import median
 from typing import Any, Literal
 
+from tfcore.methods.base import Method, Operations
+from tfcore.methods.registry import METHODS
 from tfcore.runs.record import read_record
+from tfcore.runs.run import existing, record_of
 from tfcore.runtime.errors import UserError
-from tfcore.settings.sections import DiffusionSettings, ModelSettings, TrainingSettings
 
-Stage = Literal["train", "infer"]
-BENCHMARK_ROWS = {"training step": "train", "reverse process": "infer"}
+CostlyStage = Literal["train", "infer"]
+BENCHMARK_ROWS: dict[str, CostlyStage] = {"training step": "train", "reverse process": "infer"}
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredSpeed:
     """One measured speed, in operations per second, of a network and input size."""
 
-    stage: str
+    stage: CostlyStage
     device: str
     operations_per_second: float
     network: str
@@ -42,52 +43,18 @@ class Speed:
         return f"{self.source} on {self.device}{rough}"
 
 
-def train_operations(settings: TrainingSettings, images: int) -> float:
-    """Return the operations of a whole training; the backward pass counts as two forward passes."""
-    return 3 * pass_operations(settings.model, settings.crop) * images * settings.train.epochs
-
-
-def infer_operations(settings: TrainingSettings, images: int) -> float:
-    """Return the operations of inferring ``images`` images."""
-    return pass_operations(settings.model, settings.crop) * images * network_calls(settings.diffusion)
-
-
-def network_calls(diffusion: DiffusionSettings) -> int:
-    """Return how often the network is called per image: T times, or T - 2 times in the released code."""
-    return diffusion.steps - 2 if diffusion.beta_grid == "linspace" else diffusion.steps
-
-
-def pass_operations(model: ModelSettings, size: int) -> float:
-    """Return the operations of one forward pass of one image."""
-    return _pass_operations(model.model_dump_json(), size)
-
-
-@cache
-def _pass_operations(model: str, size: int) -> float:
-    from tfcore.runtime.device import forward_operations
-
-    return forward_operations(ModelSettings.model_validate_json(model), size)
-
-
-def network_name(model: ModelSettings, size: int) -> str:
-    """Name what decides the speed: the network's shape and the size of its input."""
-    values = model.model_dump(include={"width", "multipliers", "blocks", "attention_levels"})
-    return f"{values} at {size} pixels"
-
-
-def measured_speeds(benchmarks: list[Path]) -> list[Measured]:
+def measured_speeds(benchmarks: list[Path]) -> list[MeasuredSpeed]:
     """Return the speeds of all trainings and inferences under ``results``, and of the benchmarks' CSVs."""
-    return [*_from_runs(Path("results")), *(speed for file in benchmarks for speed in _from_benchmark(file))]
+    return [*_from_runs(), *(speed for file in benchmarks for speed in _from_benchmark(file))]
 
 
-def choose_speed(measured: list[Measured], stage: Stage, settings: TrainingSettings) -> Speed | None:
+def choose_speed(measured: list[MeasuredSpeed], stage: CostlyStage, network: str) -> Speed | None:
     """Return the median speed of ``stage``, if possible on the same network, on the device that has most runs.
 
     GPUs count before CPUs: what a laptop did says nothing about a cluster. None when nothing was measured.
     """
     of_stage = [speed for speed in measured if speed.stage == stage]
-    name = network_name(settings.model, settings.crop)
-    same = [speed for speed in of_stage if speed.network == name]
+    same = [speed for speed in of_stage if speed.network == network]
     candidates = same or of_stage
     if not candidates:
         return None
@@ -98,35 +65,36 @@ def choose_speed(measured: list[Measured], stage: Stage, settings: TrainingSetti
     return Speed(median(speed.operations_per_second for speed in chosen), device, source, bool(same))
 
 
-def _from_runs(results: Path) -> Iterator[Measured]:
-    trained: dict[str, TrainingSettings] = {}
-    for file in sorted(results.glob("checkpoints/*/*/*/*/run.json")):
-        record = read_record(file)
-        try:
-            settings = TrainingSettings.model_validate((record or {}).get("settings"))
-        except ValueError:
+def _from_runs() -> Iterator[MeasuredSpeed]:
+    trained: dict[str, tuple[Operations, str]] = {}
+    for _, file in existing(lambda run: record_of(run.checkpoint)):
+        record = read_record(file) or {}
+        cost = _cost(record.get("settings"))
+        if cost is None or not isinstance(record.get("images_per_second"), int | float):
             continue
-        model = (record or {}).get("model_sha256")
-        if record is None or not isinstance(record.get("images_per_second"), int | float):
-            continue
-        trained[str(model)] = settings
-        yield _measured("train", record, settings, 3 * record["images_per_second"])
-    for file in sorted(results.glob("maps/*/*/*/*/run.json")):
-        record = read_record(file)
-        model = (record or {}).get("inputs", {}).get("checkpoint_sha256")
-        if record is None or str(model) not in trained or not record.get("seconds_per_image"):
-            continue
-        settings = trained[str(model)]
-        yield _measured("infer", record, settings, network_calls(settings.diffusion) / record["seconds_per_image"])
+        trained[str(record.get("model_sha256"))] = cost
+        speed = cost[0].step * record["images_per_second"]
+        yield MeasuredSpeed("train", str(record.get("device")), speed, cost[1], "runs")
+    for _, file in existing(lambda run: record_of(run.maps)):
+        record = read_record(file) or {}
+        cost = trained.get(str(record.get("inputs", {}).get("checkpoint_sha256")))
+        if cost is not None and record.get("seconds_per_image"):
+            speed = cost[0].inference / record["seconds_per_image"]
+            yield MeasuredSpeed("infer", str(record.get("device")), speed, cost[1], "runs")
 
 
-def _measured(stage: Stage, record: dict[str, Any], settings: TrainingSettings, passes: float) -> Measured:
-    speed = passes * pass_operations(settings.model, settings.crop)
-    return Measured(stage, str(record.get("device")), speed, network_name(settings.model, settings.crop), "runs")
+def _cost(settings: Any) -> tuple[Operations, str] | None:
+    """Return operations and network of recorded settings; None for those of another version."""
+    try:
+        method: Method = METHODS[settings["method"]]
+        cost = method.operations(settings)
+        return None if cost is None else (cost, method.network(settings))
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
-def _from_benchmark(file: Path) -> Iterator[Measured]:
-    """Read rows of `benchmarks`: training steps, and reverse processes of T steps; `UserError` if there are none.
+def _from_benchmark(file: Path) -> Iterator[MeasuredSpeed]:
+    """Read rows of `python -m tfcore bench train` and `infer`; `UserError` if there are none.
 
     Of several batch sizes the fastest counts.
     """
@@ -137,20 +105,18 @@ def _from_benchmark(file: Path) -> Iterator[Measured]:
         raise UserError(f"{file}: cannot be read: {error.strerror}") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{file}: is not a CSV of `python -m tfcore bench` ({error})") from error
-    parts = [(row, (row.get("what") or "").partition(", T = ")) for row in rows]
-    speeds = [(row, what, steps) for row, (what, _, steps) in parts if what in BENCHMARK_ROWS]
-    if not speeds:
-        raise UserError(f"{file}: has no speed of `python -m tfcore bench train` or `bench infer`")
-    fastest: dict[str, Measured] = {}
-    for row, what, steps in speeds:
+    fastest: dict[CostlyStage, MeasuredSpeed] = {}
+    for row in rows:
+        stage = BENCHMARK_ROWS.get((row.get("what") or "").partition(", T = ")[0])
+        if stage is None:
+            continue
         try:
-            size, images = int(row["size"]), float(row["fast_images_per_s"])
-            model = ModelSettings(width=int(row["width"]), groups=8, positional_encoding="sinusoidal")
-            passes = images * (float(steps) if steps else 3)
-            device = row["device"]
+            speed = float(row["optimised_operations_per_s"])
+            found = MeasuredSpeed(stage, row["device"], speed, row["network"], str(file))
         except (KeyError, TypeError, ValueError) as error:
             raise UserError(f"{file}: is not a CSV of `python -m tfcore bench` ({error})") from error
-        stage, speed = BENCHMARK_ROWS[what], passes * pass_operations(model, size)
         if stage not in fastest or speed > fastest[stage].operations_per_second:
-            fastest[stage] = Measured(stage, device, speed, network_name(model, size), str(file))
+            fastest[stage] = found
+    if not fastest:
+        raise UserError(f"{file}: has no speed of `python -m tfcore bench train` or `bench infer`")
     yield from fastest.values()

@@ -7,11 +7,11 @@ from pathlib import Path
 from tfcore.operations.cost import BENCHMARKS
 from tfcore.operations.plan import Plan, Task, last_row
 from tfcore.runs.run import Run
+from tfcore.runs.stages import RULES
 from tfcore.training.lock import Claim, is_alive
 
 LOGS = Path("logs")
-RULES = {"train": "train_model", "infer": "infer_maps", "score": "score_maps", "sweep": "sweep_maps"}
-UNRECORDED = ("tables_so_far", "release_tables")  # rules that leave no benchmark file when they are done
+UNRECORDED = ("tables_so_far",)  # rules that leave no benchmark file when they are done
 STOPPED = ("error:", "Traceback", "slurmstepd: error", "Killed")
 SILENT_SECONDS = 900.0  # a job whose log is younger may still run
 INTERRUPTED = "the same command continues it"
@@ -59,9 +59,10 @@ class Status:
 
 def make_status(plan: Plan, lines: int = 5) -> Status:
     """Read claims, training logs and the logs of jobs without a result; ``lines`` of each failed log are kept."""
-    running = [where for task in plan.left("train") if (where := _running(task.run)) is not None]
+    running = [where for task in plan.left("train") if (where := _running(task.result.run)) is not None]
     busy = {where.run for where in running}
-    found = [_judged(task, lines) for task in plan.tasks if not (task.stage == "train" and task.run in busy)]
+    idle = [task for task in plan.tasks if not (task.result.stage == "train" and task.result.run in busy)]
+    found = [_judged(task, lines) for task in idle]
     found += [_judged_by_record(log, lines) for log in _other_logs()]
     at_work = [job for job in found if isinstance(job, str)]
     return Status(plan, running, at_work, [job for job in found if isinstance(job, Failed)])
@@ -85,25 +86,13 @@ def _running(run: Run) -> Running | None:
 
 def _judged(task: Task, lines: int) -> Failed | str | None:
     """Return how a job of the plan failed, its name if it is at work, None if it is done or has not begun."""
-    rule = RULES[task.stage] if task.epoch is None else f"{task.stage}_epoch{task.epoch}"
-    log = LOGS / rule / f"{task.run.id}.log"
+    log = LOGS / f"{task.result.job}.log"
     if task.done or not log.exists():
         return None
-    silent_after = 0.0 if task.stage == "train" else SILENT_SECONDS  # trainings that run are known by their claims
-    return _judged_by_log(log, lines, silent_after, _result(task).exists())
-
-
-def _result(task: Task) -> Path:
-    """Return the file that a job of the plan makes."""
-    match task.stage:
-        case "train":
-            return task.run.checkpoint
-        case "infer":
-            return task.run.maps_at(task.epoch)
-        case "score":
-            return task.run.scores_at(task.epoch)
-        case "sweep":
-            return task.run.sweep
+    silent_after = (
+        0.0 if task.result.stage == "train" else SILENT_SECONDS
+    )  # trainings that run are known by their locks
+    return _judged_by_log(log, lines, silent_after, task.result.file.exists())
 
 
 def _other_logs() -> list[Path]:

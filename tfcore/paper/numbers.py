@@ -13,8 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from tfcore.runtime.errors import UserError
-from tfcore.runtime.files import sha256_of
-from tfcore.settings.sections import digest
+from tfcore.runtime.files import digest, sha256_of
 
 FOLDER = Path(__file__).resolve().parent
 PAPER = FOLDER / "paper_tables.csv"

@@ -2,24 +2,21 @@
 
 from collections import defaultdict
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import mean, stdev
 
 import pandas as pd
 
+from tfcore.metrics.gather import AVERAGE
 from tfcore.metrics.rows import COLUMNS
 from tfcore.paper.numbers import paper_categories
 from tfcore.report.tables.table import Cell
-from tfcore.runs.run import METHOD, shared_variant, stage_settings
+from tfcore.runs.stages import method_of, shared_variant
 from tfcore.runtime.errors import UserError
-from tfcore.settings.sections import Settings
-
-AVERAGE = "average"
-METHOD_TITLES = {METHOD: "TransFusion"}
+from tfcore.settings.variants import Settings
 
 
 @dataclass(frozen=True)
-class Metric:
+class ReportedMetric:
     """A metric that tables report: its name here and in the paper's Tables 3 and 4, and how columns are headed."""
 
     name: str
@@ -30,47 +27,21 @@ class Metric:
 
 
 METRICS = (
-    Metric("image_auroc", "Det AUROC", "Image AUROC", "Det. AUROC", "Det."),
-    Metric("aupro", "Loc AUPRO", "AUPRO", "Loc. AUPRO", "Loc."),
+    ReportedMetric("image_auroc", "Det AUROC", "Image AUROC", "Det. AUROC", "Det."),
+    ReportedMetric("aupro", "Loc AUPRO", "AUPRO", "Loc. AUPRO", "Loc."),
 )
 
 _Key = tuple[str, str, str, str, str, str]  # method, dataset, category, variant, point, metric
 _Value = tuple[float, float | None, float | None]  # value, low, high in per cent
 
 
-def one_line(error: Exception) -> str:
-    """Return an error's message without line breaks, which those of pandas have."""
-    return " ".join(str(error).split())
-
-
-def read_metrics(file: Path | str) -> pd.DataFrame:
-    """Read ``results/metrics.csv``; `UserError` if it is missing, lacks a column or has values outside [0, 1]."""
-    try:
-        rows = pd.read_csv(file, dtype={"category": str, "point": str, "seed": str}, keep_default_na=False)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{file}: cannot be read ({one_line(error)}); `python -m tfcore gather` makes it") from error
-    missing = [name for name in COLUMNS if name not in rows]
-    if missing:
-        raise UserError(f"{file}: lacks the column {', '.join(missing)}; make it anew by `python -m tfcore gather`")
-    for name in ("value", "low", "high"):
-        numbers = pd.to_numeric(rows[name].replace("", None), errors="coerce")
-        bad = (numbers < 0) | (numbers > 1) | (numbers.isna() & (rows[name] != ""))
-        if name == "value":
-            bad |= numbers.isna()
-        if bad.any():
-            line = int(bad.to_numpy().argmax()) + 2
-            raise UserError(f"{file}: line {line}: {name} is '{rows[name].iloc[line - 2]}', not a number in [0, 1]")
-        rows[name] = numbers
-    return rows
-
-
 @dataclass(frozen=True)
 class Source:
-    """What a measured column or row shows: a method's variant at a sweep point."""
+    """What a measured column or row shows: a variant at a sweep point; ``method`` if it is not the variant's."""
 
     variant: str
     point: str = "main"
-    method: str = METHOD
+    method: str | None = None
 
 
 class Measured:
@@ -79,20 +50,25 @@ class Measured:
     def __init__(self, rows: pd.DataFrame, settings: Settings) -> None:
         self.settings = settings
         self._cells: dict[_Key, dict[str, _Value]] = defaultdict(dict)
+        self._parts: dict[tuple[str, ...], set[str]] = defaultdict(set)
         seeds = {str(seed) for seed in settings.run.seeds}
         self.left_out = sorted(set(rows["seed"].astype(str)) - seeds)  # seeds that the benchmark does not cover
         for row in rows[rows["seed"].astype(str).isin(seeds)][list(COLUMNS)].to_dict("records"):
             dataset, category, point, metric = (str(row[name]) for name in ("dataset", "category", "point", "metric"))
             key = (str(row["method"]), dataset, category, str(row["variant"]), point, metric)
             if str(row["seed"]) in self._cells[key]:
-                raise UserError(f"metrics: two rows for {'/'.join(key)}, seed {row['seed']}; gather the scores anew")
+                raise UserError(f"metrics: two rows for {'/'.join(key)}, seed {row['seed']}; gather the scores again")
             low, high = (None if pd.isna(row[name]) else 100 * float(row[name]) for name in ("low", "high"))
+            if (dataset, category) != (AVERAGE, AVERAGE):  # the parts of an average: categories, or datasets
+                whole, part = (AVERAGE, dataset) if category == AVERAGE else (dataset, category)
+                self._parts[key[0], whole, key[3], point, metric].add(part)
             self._cells[key][str(row["seed"])] = (100 * float(row["value"]), low, high)
         named = (settings.tables.baseline, settings.ablation_baseline, *settings.tables.compare)
         self.covered = {*settings.selected_variants, *named}  # variants that the benchmark covers
         self.used: set[tuple[str, str, str, str, str]] = set()  # method, dataset, category, variant, seed looked up
-        self._same = {variant: _same_scores(settings, variant) for variant in settings.variants}
-        self.methods: list[str] = sorted(set(rows["method"]) | {METHOD}, key=lambda name: (name != METHOD, name))
+        self._methods = {variant: method_of(settings, variant) for variant in settings.variants}
+        known = {method.name for method in self._methods.values()}
+        self.other_methods = sorted(set(rows["method"]) - known)  # whose maps somebody has scored
 
     def categories(self, dataset: str) -> list[str]:
         """Return the categories of a dataset that the benchmark covers."""
@@ -106,36 +82,35 @@ class Measured:
     def sources(self) -> list[tuple[str, Source]]:
         """Return title and source of every measured column: the baseline, what is compared, further methods."""
         tables = self.settings.tables
-        found = [(METHOD_TITLES[METHOD], Source(tables.baseline))]
-        found += [(f"{METHOD_TITLES[METHOD]} ({name})", Source(name)) for name in tables.compare]
-        others = [name for name in self.methods if name != METHOD]
-        return found + [(METHOD_TITLES.get(name, name), Source(tables.baseline, method=name)) for name in others]
+        baseline = self._methods[tables.baseline]
+        found = [(baseline.title, Source(tables.baseline))]
+        for name in tables.compare:
+            method = self._methods[name]
+            found.append((f"{method.title} ({name})" if method is baseline else method.title, Source(name)))
+        return found + [(name, Source(tables.baseline, method=name)) for name in self.other_methods]
+
+    def method(self, source: Source) -> str:
+        """Return the name of a source's method."""
+        variant = self._methods.get(source.variant)
+        return source.method or (variant.name if variant else next(iter(self.settings.known_methods)))
 
     def category(self, dataset: str, category: str, metric: str, source: Source) -> Cell:
         """Return the cell of one category: the value with its interval, or mean and deviation over seeds."""
-        found = self._seeds(dataset, category, metric, source)
-        if not found:
-            return Cell()
-        values = [value for value, _, _ in found.values()]
-        if len(values) == 1:
-            return Cell(*next(iter(found.values())))
-        return Cell(mean(values), spread=stdev(values), seeds=len(values))
+        return _cell(self._seeds(dataset, category, metric, source))
 
     def average(self, dataset: str, metric: str, source: Source, only: list[str] | None = None) -> Cell:
         """Return the average over a dataset's categories (or those in ``only``), marked (k/n) while incomplete."""
-        categories = [name for name in self.categories(dataset) if only is None or name in only]
-        cells = {name: self._seeds(dataset, name, metric, source) for name in categories}
-        cells = {name: found for name, found in cells.items() if found}
-        if not cells:
+        categories = self.categories(dataset)
+        names = [name for name in self.measured_categories(dataset, metric, source) if only is None or name in only]
+        if not names:
             return Cell()
-        value = mean(mean(number for number, _, _ in found.values()) for found in cells.values())
-        seeds = set.intersection(*(set(found) for found in cells.values()))
-        if any(len(found) > 1 for found in cells.values()):
-            per_seed = [mean(found[seed][0] for found in cells.values()) for seed in seeds]
-            spread = stdev(per_seed) if len(per_seed) > 1 else None
-            return self._marked(Cell(value, spread=spread, seeds=max(len(seeds), 1)), len(cells), dataset)
-        gathered = self._seeds(dataset, AVERAGE, metric, source)
-        return self._marked(_with_interval(value, gathered), len(cells), dataset)
+        if names == categories and (gathered := self._gathered(dataset, categories, metric, source)):
+            return _cell(gathered)
+        value = mean(
+            mean(number for number, _, _ in self._seeds(dataset, name, metric, source).values()) for name in names
+        )
+        count = "" if len(names) == len(categories) else f"{len(names)}/{len(categories)}"
+        return Cell(value, mark=f" ({count})" if count else "", about=count)
 
     def overall(self, metric: str, source: Source) -> Cell:
         """Return the mean of the averages over all selected datasets; empty until each has something."""
@@ -146,12 +121,19 @@ class Measured:
             return Cell()
         if any(cell.mark for cell in averages):
             return Cell(mean(values), mark=" (incomplete)", about="incomplete")
-        gathered = self._seeds(AVERAGE, AVERAGE, metric, source)
-        if len(gathered) > 1:
-            per_seed = [value for value, _, _ in gathered.values()]
-            if abs(mean(per_seed) - mean(values)) < 1e-6:  # else gathered over other datasets or seeds
-                return Cell(mean(values), spread=stdev(per_seed), seeds=len(per_seed))
-        return _with_interval(mean(values), gathered)
+        return _cell(self._gathered(AVERAGE, datasets, metric, source)) if len(datasets) > 1 else averages[0]
+
+    def _gathered(self, dataset: str, parts: list[str], metric: str, source: Source) -> dict[str, _Value]:
+        """Return the averages by seed that gathering made (`tfcore.metrics.gather`), if they are over these parts.
+
+        Parts are the categories of a dataset, or all datasets: metrics of more than the benchmark covers have been
+        averaged over more.
+        """
+        method = self.method(source)
+        for variant in self._names(source):
+            if self._parts.get((method, dataset, variant, source.point, metric)) == set(parts):
+                return self._seeds(dataset, AVERAGE, metric, source)
+        return {}
 
     def complete(self, dataset: str, metric: str, source: Source) -> bool:
         """Return whether every category of the dataset has been measured."""
@@ -163,7 +145,8 @@ class Measured:
 
     def points(self, prefix: str, source: Source) -> list[str]:
         """Return the sweep points that begin with ``prefix`` (``lambda=``, ``epoch=``), in order of their number."""
-        found = {key[4] for key in self._cells if key[0] == source.method and key[4].startswith(prefix)}
+        method = self.method(source)
+        found = {key[4] for key in self._cells if key[0] == method and key[4].startswith(prefix)}
         return sorted(found, key=lambda point: float(point.removeprefix(prefix)))
 
     def runs(self, datasets: list[str], sources: list[Source]) -> tuple[int, int]:
@@ -172,11 +155,7 @@ class Measured:
         Shared results count once; rows of the paper whose variant is not selected (`run.variants`) do not count.
         """
         wanted = {str(seed) for seed in self.settings.run.seeds}
-        distinct = {
-            (source.method, self._same.get(source.variant, source.variant))
-            for source in sources
-            if source.variant in self.covered
-        }
+        distinct = {(source.method, self._names(source)[-1]) for source in sources if source.variant in self.covered}
         found = [
             len(wanted & set(self._seeds(dataset, category, "image_auroc", Source(variant, method=method))))
             for method, variant in distinct
@@ -185,34 +164,25 @@ class Measured:
         ]
         return sum(found), len(found) * len(wanted)
 
+    def _names(self, source: Source) -> list[str]:
+        """Return the variants under whose names a source may have been scored: those that share all of its results."""
+        known = source.variant in self.settings.variants
+        shared = shared_variant(self.settings, "score", source.variant) if known else source.variant
+        return list(dict.fromkeys([source.variant, shared]))
+
     def _seeds(self, dataset: str, category: str, metric: str, source: Source) -> dict[str, _Value]:
         """Return values by seed; a variant that shares everything with another may have the other's."""
-        for variant in (source.variant, self._same.get(source.variant, source.variant)):
-            key = (source.method, dataset, category, variant, source.point, metric)
-            if found := self._cells.get(key):
-                self.used |= {(source.method, dataset, category, variant, seed) for seed in found}
+        method = self.method(source)
+        for variant in self._names(source):
+            if found := self._cells.get((method, dataset, category, variant, source.point, metric)):
+                self.used |= {(method, dataset, category, variant, seed) for seed in found}
                 return found
         return {}
 
-    def _marked(self, cell: Cell, count: int, dataset: str) -> Cell:
-        total = len(self.categories(dataset))
-        if count == total:
-            return cell
-        mark = f"{count}/{total}"
-        return Cell(cell.value, None, None, cell.spread, cell.seeds, f" ({mark})", about=mark)
 
-
-def _same_scores(settings: Settings, variant: str) -> str:
-    """Return the variant whose maps and scoring are the same: it may be scored under that name only."""
-    shared = shared_variant(settings, "infer", variant)
-    scores = [stage_settings(settings, "score", name) for name in (variant, shared)]
-    return shared if scores[0] == scores[1] else variant
-
-
-def _with_interval(value: float, gathered: dict[str, _Value]) -> Cell:
-    """Add the gathered interval, unless it belongs to an average over something else or to several seeds."""
-    if len(gathered) == 1:
-        other, low, high = next(iter(gathered.values()))
-        if abs(other - value) < 1e-6:
-            return Cell(value, low, high)
-    return Cell(value)
+def _cell(found: dict[str, _Value]) -> Cell:
+    """Return the value with its interval, or mean and deviation over seeds; empty without any."""
+    values = [value for value, _, _ in found.values()]
+    if len(values) < 2:
+        return Cell(*next(iter(found.values()))) if found else Cell()
+    return Cell(mean(values), spread=stdev(values), seeds=len(values))

@@ -1,30 +1,20 @@
-"""What targets are made from: their datasets, their runs and score files, and the settings that they show."""
+"""What targets are made from: their datasets and their results. Rules, plan and tables all ask here."""
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from tfcore.runs.run import Run, shared_run, stage_settings
+from tfcore.runs.run import Run
+from tfcore.runs.stages import Result, checkpoint_epochs, method_of, shared_run
 from tfcore.runtime.errors import UserError
-from tfcore.settings.sections import Settings
+from tfcore.settings.variants import Settings
 
 LAYOUTS = {"VisA": "visa", "MVTec AD": "mvtec"}  # of the paper's datasets
 PLACES = {1: "VisA", 2: "MVTec AD", 6: "VisA", 7: "MVTec AD", 8: "VisA", 9: "MVTec AD"}  # tables of one dataset
+TABLES = range(1, 10)
 EVERYTHING = ("all_tables", "tables", "figures", "report", "metrics")  # the sweeps' figures and the page show all runs
 ABLATIONS = ("table4", "ablations")
-TARGETS = (*EVERYTHING, "ablations", *(f"table{number}" for number in range(1, 10)), "checkpoints", "maps")
-
-
-@dataclass
-class Needed:
-    """The runs that must have weights, maps, scores, a sweep, and maps or scores of the kept epochs; none twice."""
-
-    trained: dict[Run, None] = field(default_factory=dict)
-    inferred: dict[Run, None] = field(default_factory=dict)
-    scored: dict[Run, None] = field(default_factory=dict)
-    swept: dict[Run, None] = field(default_factory=dict)
-    kept_maps: dict[Run, None] = field(default_factory=dict)
-    kept: dict[Run, None] = field(default_factory=dict)  # scores, hence maps
+TARGETS = (*EVERYTHING, "ablations", *(f"table{number}" for number in TABLES), "checkpoints", "maps")
 
 
 def dataset_for(settings: Settings, published: str) -> str | None:
@@ -65,54 +55,74 @@ def selected_runs(settings: Settings, variants: list[str], datasets: list[str] |
     ]
 
 
-def needed_by(settings: Settings, targets: list[str]) -> Needed:
-    """Return the runs that these targets of the workflow stand on; `UserError` for one that is not in `TARGETS`."""
-    needed = Needed()
+def needed_by(settings: Settings, targets: list[str]) -> list[Result]:
+    """Return the results that these targets of the workflow are made from, none twice.
+
+    What those are made from in turn (`tfcore.runs.results.Results.source_of`) is not among them. Raises `UserError`
+    for a target that is not in `TARGETS`.
+    """
     for target in targets:
         if target not in TARGETS:
             raise UserError(f"no such target '{target}' (known: {', '.join(TARGETS)})")
-        _add(needed, settings, target)
-    return needed
+    return list(dict.fromkeys(result for target in targets for result in _needed(settings, target)))
 
 
-def _add(needed: Needed, settings: Settings, target: str) -> None:
+def _needed(settings: Settings, target: str) -> Iterator[Result]:
     every = selected_runs(settings, settings.selected_variants)
     if target in ("checkpoints", "maps", "all_tables"):
-        needed.trained |= dict.fromkeys(every)
-    if target == "maps":
-        needed.inferred |= dict.fromkeys(every)
+        yield from (Result("train", shared_run(settings, "train", run)) for run in every)
     if target in ("table5", "tables", "report", "all_tables"):
-        needed.trained[_timed_run(settings)] = None
-    scored: list[Run] = []
-    if target in (*EVERYTHING, *ABLATIONS):
-        scored = every
-        needed.swept |= dict.fromkeys(selected_runs(settings, settings.run.sweep_variants))
-    number = int(target.removeprefix("table")) if target.removeprefix("table").isdigit() else None
-    if number == 3 or number in PLACES:
-        datasets = settings.run.datasets if number == 3 else [dataset_for(settings, PLACES[number])]
-        shown = [dataset for dataset in datasets if dataset is not None]
-        scored = selected_runs(settings, reported_variants(settings), shown)
-    needed.scored |= dict.fromkeys(scored)
-    baseline = settings.tables.baseline
-    if number in (8, 9) or target in EVERYTHING:
-        needed.kept |= dict.fromkeys(run for run in scored if run.variant == baseline)
+        yield Result("train", timed_run(settings))
     if target == "maps":
-        needed.kept_maps |= dict.fromkeys(run for run in every if run.variant == baseline)
+        yield from (Result("infer", shared_run(settings, "infer", run)) for run in every)
+        yield from _of_epochs(settings, "infer", every)
+    scored = _scored(settings, target, every)
+    yield from (Result("score", run) for run in scored)
+    if target in (*EVERYTHING, *ABLATIONS):
+        variants = [name for name in settings.run.sweep_variants if method_of(settings, name).reads("sweep")]
+        yield from (Result("sweep", run) for run in selected_runs(settings, variants))
+    if target in (*EVERYTHING, "table8", "table9"):
+        yield from _of_epochs(settings, "score", scored)
 
 
-def _timed_run(settings: Settings) -> Run:
+def _scored(settings: Settings, target: str, every: list[Run]) -> list[Run]:
+    """Return the runs whose scores a target shows."""
+    if target in (*EVERYTHING, *ABLATIONS):
+        return every
+    number = target.removeprefix("table")
+    if number == "3":
+        return selected_runs(settings, reported_variants(settings))
+    if not number.isdigit() or int(number) not in PLACES:
+        return []
+    dataset = dataset_for(settings, PLACES[int(number)])
+    return [] if dataset is None else selected_runs(settings, reported_variants(settings), [dataset])
+
+
+def _of_epochs(settings: Settings, stage: Literal["infer", "score"], runs: list[Run]) -> Iterator[Result]:
+    """Give the results of the baseline's intermediate checkpoints, which Tables 8 and 9 show."""
+    baseline = settings.tables.baseline
+    for epoch in checkpoint_epochs(settings, baseline):
+        for run in runs:
+            if run.variant == baseline:
+                yield Result(stage, run, epoch)
+
+
+def timed_run(settings: Settings) -> Run:
+    """Return the run whose inference Table 5 times and whose reverse process a figure shows: the baseline's first."""
     dataset = settings.run.datasets[0]
     run = Run(dataset, settings.datasets[dataset].categories[0], settings.tables.baseline, settings.run.seeds[0])
     return shared_run(settings, "train", run)
 
 
+def shown_runs(settings: Settings, dataset: str) -> list[Run]:
+    """Return the runs that figures and the page show of a dataset: the baseline's, with the first seed."""
+    seed, baseline = settings.run.seeds[0], settings.tables.baseline
+    return [Run(dataset, category, baseline, seed) for category in settings.dataset(dataset).categories]
+
+
 def score_files(settings: Settings) -> list[Path]:
-    """Return those score files that the settings ask for and that are there, sweeps and kept epochs included."""
-    needed = needed_by(settings, ["metrics"])
-    kept = stage_settings(settings, "train", settings.tables.baseline)["train"]["keep_epochs"]
-    files = [run.scores for run in needed.scored] + [run.sweep for run in needed.swept]
-    files += [run.scores_at(epoch) for epoch in kept for run in needed.kept]
-    return [file for file in files if file.exists()]
+    """Return those score files that the settings ask for and that are there."""
+    return [result.file for result in needed_by(settings, ["metrics"]) if result.file.exists()]
 
 
 def shown_settings(settings: Settings) -> dict[str, Any]:
@@ -120,7 +130,7 @@ def shown_settings(settings: Settings) -> dict[str, Any]:
 
     Left out are the hardware, and where somebody's data and foregrounds lie.
     """
-    values = settings.model_dump(mode="json", by_alias=True, exclude={"hardware": True, "run": {"release"}})
+    values = settings.model_dump(mode="json", by_alias=True, exclude={"hardware"})
     for section in (values["textures"], *values["datasets"].values()):
         del section["local"]
     for section in values["datasets"].values():

@@ -4,15 +4,15 @@ import json
 import platform
 import subprocess
 import time
+from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from tfcore.runs.run import Run, run_names
-from tfcore.runtime.files import write_json
-from tfcore.settings.sections import digest
+from tfcore.runs.run import Run
+from tfcore.runtime.files import digest, write_json
 
 SOURCE = Path(__file__).resolve().parents[2]
 """Folder of the checkout that runs."""
@@ -57,6 +57,11 @@ def installed_version(package: str) -> str | None:
         return None
 
 
+def run_names(run: Run, method: str) -> dict[str, Any]:
+    """Return who a run is, as it stands in the headers of its files."""
+    return {"method": method} | asdict(run)
+
+
 def start_record(run: Run, stage: str, settings: dict[str, Any], device: str = "cpu", **inputs: Any) -> dict[str, Any]:
     """Begin the record of a stage.
 
@@ -68,11 +73,11 @@ def start_record(run: Run, stage: str, settings: dict[str, Any], device: str = "
     packages = ("tfcore", "torch", "numpy", "scikit-image", "pytorch-msssim")
     return {
         "run_id": run.id,
-        **run_names(run),
+        **asdict(run),
         "stage": stage,
         "settings": settings,
         "settings_digest": digest(settings),
-        "recipe": settings.get("recipe"),
+        "version": settings.get("version"),
         "inputs": inputs,
         "git": source_commit(),
         "versions": {"python": platform.python_version(), "cuda": torch.version.cuda}

@@ -1,96 +1,81 @@
-"""Is a result on disk the one that the settings ask for?
+"""Is a result on disk the one that the settings ask for? Whoever wants to know asks `Results`.
 
-The workflow asks this to know whether a run needs the images (results that were pulled are used without the data), the
-plan to know what is to do.
+The workflow asks to know whether a job needs the images (results that were pulled are used without the data), the plan
+to know what is to do, `make pull` to know whether something is missing.
 """
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from tfcore.runs.record import read_record
-from tfcore.runs.run import Run, foreground_source, manifest_file, shared_run, stage_settings
-from tfcore.runtime.files import sha256_of
-from tfcore.settings.sections import Settings, digest
-
-Stage = Literal["train", "infer", "score", "sweep"]
+from tfcore.runs.run import Run
+from tfcore.runs.stages import Result, RunStage, foreground_source, shared_run, stage_settings
+from tfcore.runtime.files import digest, sha256_of
+from tfcore.settings.variants import Settings
 
 
 class Results:
     """The results in the working directory, judged by the records beside them: their settings, and the sha256 of what
     they were made from.
 
-    What a result was made from need not be here, as in a clone without maps; where it is, it is judged as well. A
-    record that is missing or unreadable counts as one of other settings.
+    What a result was made from need not be here, as in a clone without anomaly maps; where it is, it is judged as
+    well. A record that is missing or unreadable counts as one of other settings.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._digests: dict[tuple[Stage, str], str] = {}
+        self._digests: dict[tuple[RunStage, str], str] = {}
         self._manifests: dict[Path, str | None] = {}
+        self._made: dict[Result, bool] = {}
 
-    def trained(self, run: Run) -> bool:
-        """Return whether the run's checkpoint comes from these settings and from the data of the manifest."""
-        foreground = foreground_source(self.settings.datasets[run.dataset], run.category)
-        inputs = {"manifest_sha256": self._manifest(run), "foreground": foreground}
-        return run.checkpoint.exists() and self._fits(_beside(run.checkpoint), "train", run, inputs)
+    def is_made(self, result: Result) -> bool:
+        """Return whether a result is here and comes from these settings; the answer is kept."""
+        if result not in self._made:
+            self._made[result] = result.file.exists() and self._fits(result, read_record(result.record))
+        return self._made[result]
 
-    def inferred(self, run: Run, epoch: int | None = None) -> bool:
-        """Return whether the run's maps (of weights kept after ``epoch``) come from these settings and weights."""
-        training = shared_run(self.settings, "train", run)
-        record = _beside(training.checkpoint)
-        inputs = {"manifest_sha256": self._manifest(run), "checkpoint_sha256": _weights(record or {}, epoch)}
-        maps = run.maps_at(epoch)
-        return (
-            maps.exists()
-            and self._fits(_beside(maps), "infer", run, inputs)
-            and (record is None or self.trained(training))
-        )
+    def source_of(self, result: Result) -> Result | None:
+        """Return the result that another is made from; a training is made from images."""
+        if result.stage == "train":
+            return None
+        if result.stage == "infer":
+            return Result("train", shared_run(self.settings, "train", result.run))
+        return Result("infer", shared_run(self.settings, "infer", result.run), result.epoch)
 
-    def scored(self, run: Run, epoch: int | None = None) -> bool:
-        """Return whether the run's scores (of weights kept after ``epoch``) come from these settings and these maps."""
-        return self._is_made_from_maps(run.scores_at(epoch), "score", run, epoch)
-
-    def swept(self, run: Run) -> bool:
-        """Return whether the run's sweep comes from these settings and these maps."""
-        return self._is_made_from_maps(run.sweep, "sweep", run)
-
-    def _is_made_from_maps(self, file: Path, stage: Stage, run: Run, epoch: int | None = None) -> bool:
-        inference = shared_run(self.settings, "infer", run)
-        record = _beside(inference.maps_at(epoch))
-        inputs = {"maps_sha256": (record or {}).get("maps_sha256")}
-        return (
-            file.exists()
-            and self._fits(read_record(file.with_suffix(".json")), stage, run, inputs)
-            and (record is None or self.inferred(inference, epoch))
-        )
-
-    def _fits(self, record: dict[str, Any] | None, stage: Stage, run: Run, inputs: dict[str, str | None]) -> bool:
-        """Return whether a record is of these settings and inputs; an input that is not here (None) is not compared."""
-        if record is None:
+    def _fits(self, result: Result, record: dict[str, Any] | None) -> bool:
+        """Return whether a record is of these settings and inputs; an input that is not here is not compared."""
+        if record is None or record.get("settings_digest") != self._digest(result):
             return False
         recorded = record.get("inputs") or {}
-        same = all(value in (None, recorded.get(name)) for name, value in inputs.items())
-        return same and record.get("settings_digest") == self._digest(stage, run.variant)
+        if any(value not in (None, recorded.get(name)) for name, value in self._inputs(result).items()):
+            return False
+        source = self.source_of(result)
+        return source is None or not source.record.exists() or self.is_made(source)
 
-    def _digest(self, stage: Stage, variant: str) -> str:
-        key = (stage, variant)
+    def _inputs(self, result: Result) -> dict[str, str | None]:
+        """Return the sha256 of what a result should have been made from, None of what is not here."""
+        source = self.source_of(result)
+        record = (read_record(source.record) if source else None) or {}
+        match result.stage:
+            case "train":
+                dataset = self.settings.datasets[result.run.dataset]
+                foreground = foreground_source(dataset, result.run.category)
+                return {"manifest_sha256": self._manifest(result.run), "foreground": foreground}
+            case "infer":
+                weights = record.get("model_sha256")
+                if result.epoch is not None:
+                    weights = (record.get("checkpoints_sha256") or {}).get(str(result.epoch))
+                return {"manifest_sha256": self._manifest(result.run), "checkpoint_sha256": weights}
+            case "score" | "sweep":
+                return {"maps_sha256": record.get("maps_sha256")}
+
+    def _digest(self, result: Result) -> str:
+        key = (result.stage, result.run.variant)
         if key not in self._digests:
-            self._digests[key] = digest(stage_settings(self.settings, stage, variant))
+            self._digests[key] = digest(stage_settings(self.settings, *key))
         return self._digests[key]
 
     def _manifest(self, run: Run) -> str | None:
-        file = manifest_file(run.dataset, run.category)
-        if file not in self._manifests:
-            self._manifests[file] = sha256_of(file) if file.exists() else None
-        return self._manifests[file]
-
-
-def _beside(result: Path) -> dict[str, Any] | None:
-    return read_record(result.with_name("run.json"))
-
-
-def _weights(record: dict[str, Any], epoch: int | None) -> str | None:
-    """Return the sha256 of a training's last weights, or of those kept after an epoch."""
-    if epoch is None:
-        return record.get("model_sha256")
-    return (record.get("kept_sha256") or {}).get(str(epoch))
+        if run.manifest not in self._manifests:
+            self._manifests[run.manifest] = sha256_of(run.manifest) if run.manifest.exists() else None
+        return self._manifests[run.manifest]

@@ -9,7 +9,6 @@ import shutil
 import sys
 import sysconfig
 import tempfile
-import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib.util import find_spec
@@ -24,7 +23,6 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from tfcore.runtime.errors import UserError
 from tfcore.runtime.files import writing
 from tfcore.runtime.parallel import scheduler_cores
-from tfcore.settings.sections import HardwareSettings, ModelSettings
 
 # Dense bf16 peaks in operations per second, from the makers' data sheets; the longest key with all its words wins.
 PEAKS = {
@@ -52,33 +50,33 @@ OTHERS = {"Ti", "SUPER", "D", "Laptop", "MIG"}  # words that make another device
 _claims: list[int] = []  # file descriptors whose locks last as long as this process
 
 
-def prepare(hardware: HardwareSettings) -> torch.device:
+def prepare(device: str, threads: int = 0, deterministic: bool = False) -> torch.device:
     """Choose the device, claim a GPU of it and set the threads; every stage that computes calls this first.
 
-    Raises `UserError` when ``hardware.device`` is ``cuda`` and there is none.
+    The arguments are settings of ``hardware``. Raises `UserError` when ``device`` is ``cuda`` and there is none.
     """
-    set_threads(hardware)
-    if hardware.device == "cpu":
+    set_threads(threads)
+    if device == "cpu":
         return torch.device("cpu")
     claim_gpu()  # before anything asks CUDA, which reads CUDA_VISIBLE_DEVICES once
     if not torch.cuda.is_available():
-        if hardware.device == "auto":
+        if device == "auto":
             return torch.device("cpu")
         raise UserError("hardware.device: cuda was asked for, but torch finds no usable GPU (set it to auto or cpu)")
     torch.backends.cudnn.allow_tf32 = False  # else convolutions of float32 would have the 10 bits of TF32
     # Shapes are the same in every step: cuDNN tries its kernels once and keeps the fastest, unless bits matter.
-    torch.backends.cudnn.benchmark = not hardware.deterministic
+    torch.backends.cudnn.benchmark = not deterministic
     return torch.device("cuda", torch.cuda.current_device())
 
 
 @contextmanager
-def reproducible(hardware: HardwareSettings, device: torch.device) -> Iterator[None]:
+def reproducible(deterministic: bool, device: torch.device) -> Iterator[None]:
     """Allow only kernels that give the same bits twice, when ``hardware.deterministic`` asks for it on a GPU.
 
     Memory-saving attention has no such backward pass, so attention takes explicit matrices. A kernel that torch
     knows to vary is named in a warning. The CPU's kernels are reproducible as they are, for one number of threads.
     """
-    if device.type != "cuda" or not hardware.deterministic:
+    if device.type != "cuda" or not deterministic:
         yield
         return
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -91,9 +89,9 @@ def reproducible(hardware: HardwareSettings, device: torch.device) -> Iterator[N
         torch.use_deterministic_algorithms(before)
 
 
-def set_threads(hardware: HardwareSettings) -> None:
-    """Use as many CPU threads as the settings say, else as the scheduler grants."""
-    granted = hardware.threads or scheduler_cores()
+def set_threads(threads: int) -> None:
+    """Use as many CPU threads as the settings say, 0 = as the scheduler grants."""
+    granted = threads or scheduler_cores()
     if granted:
         torch.set_num_threads(granted)
 
@@ -161,22 +159,6 @@ def peak_operations(device: torch.device) -> float | None:
     words = set(re.findall(r"\w+", torch.cuda.get_device_name(device)))
     known = [key for key in PEAKS if words.issuperset(key.split()) and not words & OTHERS]
     return PEAKS[max(known, key=len)] if known else None
-
-
-def forward_operations(model: ModelSettings, size: int) -> float:
-    """Count the operations (2 per multiply-add) of one forward pass of one ``size`` × ``size`` image; computes none."""
-    from torch.utils.flop_counter import FlopCounterMode
-
-    from tfcore.methods.transfusion.unet import UNet
-
-    with warnings.catch_warnings(), torch.device("meta"), torch.no_grad():
-        warnings.simplefilter("ignore")
-        network = UNet(model)
-        image = torch.empty(1, 3, size, size)
-        counter = FlopCounterMode(display=False)
-        with counter:
-            network(image, image[:, :1], torch.zeros(1, dtype=torch.long))
-    return float(counter.get_total_flops())
 
 
 def to_device(module: nn.Module, device: torch.device) -> nn.Module:

@@ -93,6 +93,11 @@ def read_json(path: Path | str) -> Any:
     return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
+def digest(value: Any) -> str:
+    """Return 12 hexadecimal digits that identify a JSON value, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
+
+
 def sha256_of(path: Path | str) -> str:
     """Return the sha256 of a file as 64 hexadecimal digits."""
     with Path(path).open("rb") as file:

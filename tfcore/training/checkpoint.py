@@ -1,57 +1,57 @@
-"""Checkpoints: weights and buffers in safetensors, with the run's names and settings in the header."""
+"""Checkpoints of any method: tensors in safetensors, with the run's names and settings in the header."""
 
 import hashlib
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
-from tfcore.methods.transfusion.unet import UNet
 from tfcore.runtime.errors import UserError
 from tfcore.runtime.files import order_header, replacing
-from tfcore.settings.sections import TrainingSettings
 
 FORMAT = "tfcore-1"
 
 
-def save_checkpoint(path: Path | str, network: nn.Module, run: dict[str, Any], settings: dict[str, Any]) -> None:
-    """Write a network's parameters and buffers, float32; ``run`` and ``settings`` are JSON mappings.
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a training made: its tensors, the names of its run (its method among them) and its settings."""
+
+    path: Path
+    state: dict[str, Tensor]
+    run: dict[str, Any]
+    settings: dict[str, Any]
+
+
+def save_checkpoint(path: Path | str, state: dict[str, Tensor], run: dict[str, Any], settings: dict[str, Any]) -> None:
+    """Write tensors, floating ones as float32; ``run`` and ``settings`` are JSON mappings.
 
     The format is described in docs/architecture.md.
     """
-    state = {name: _plain(value) for name, value in network.state_dict().items()}
+    plain = {name: _plain(value) for name, value in state.items()}
     header = {"format": FORMAT, "run": json.dumps(run), "settings": json.dumps(settings)}
-    header["weights_sha256"] = weights_sha256(state, header)
+    header["weights_sha256"] = weights_sha256(plain, header)
     with replacing(path) as temporary:
-        save_file(state, temporary, metadata=header)
+        save_file(plain, temporary, metadata=header)
         order_header(temporary)
 
 
-def load_checkpoint(
-    path: Path | str, device: torch.device | str = "cpu"
-) -> tuple[UNet, dict[str, Any], dict[str, Any]]:
-    """Read a checkpoint; return the network in evaluation mode, its settings and its run's names.
-
-    Raises `UserError` with one line that names the file if it is missing, damaged or of another format.
-    """
-    state, header = _read(Path(path))
+def load_checkpoint(path: Path | str) -> Checkpoint:
+    """Read a checkpoint; raises `UserError` with one line that names the file if it is missing, damaged or foreign."""
+    path = Path(path)
+    state, header = _read(path)
     if header.get("format") != FORMAT:
         raise UserError(f"{path}: not a {FORMAT} checkpoint; convert the authors' files with: tfcore convert-release")
     if weights_sha256(state, header) != header.get("weights_sha256"):
         raise UserError(f"{path}: damaged, its content does not match its weights_sha256; fetch or train it again")
     try:
-        settings, run = json.loads(header["settings"]), json.loads(header["run"])
-        network = UNet(TrainingSettings.model_validate(settings).model)
-        network.load_state_dict(state)
-    except (ValidationError, KeyError, ValueError, RuntimeError) as error:
-        detail = str(error).splitlines()[0]
-        raise UserError(f"{path}: weights and settings do not fit this version: {detail}") from error
-    return network.to(device).eval(), settings, run
+        return Checkpoint(path, state, json.loads(header["run"]), json.loads(header["settings"]))
+    except (KeyError, ValueError) as error:
+        raise UserError(f"{path}: its header does not say whose weights these are: {error}") from error
 
 
 def weights_sha256(state: dict[str, Tensor], header: dict[str, str]) -> str:

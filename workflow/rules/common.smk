@@ -9,21 +9,17 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 
-from tfcore.settings.sections import (
-    RELEASE,
-    RELEASE_OVERRIDES,
-    Settings,
-    digest,
-    load_settings,
-    merge,
-    parse_settings,
-    read_settings,
-)
+from tfcore.settings.sections import RELEASE, RELEASE_OVERRIDES
+from tfcore.settings.variants import Settings
+from tfcore.runtime.files import digest
+from tfcore.methods.registry import load_settings, parse_settings
+from tfcore.settings.loading import merge, read_settings
 from tfcore.runs.results import Results
 from tfcore.runtime.errors import UserError
 from tfcore.runtime.files import write_json, write_text
 from tfcore.runs.needed import selected_runs
-from tfcore.runs.run import Run, foreground_source, manifest_file, packed_folder, shared_run, shared_variant, stage_settings
+from tfcore.runs.run import Run, manifest_file, packed_folder
+from tfcore.runs.stages import foreground_source, shared_run, shared_variant, stage_settings
 
 # `python` in a rule is the one that runs Snakemake, also when its environment is not activated.
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"

@@ -14,7 +14,7 @@ def refuse_paper_scale():
         return
     import torch  # takes seconds, as do some of these
 
-    from tfcore.settings.sections import TrainingSettings
+    from tfcore.methods.transfusion.settings import TrainingSettings
     from tfcore.operations.plan import image_counts
     from tfcore.operations.cpu_guard import check_scale
 

@@ -14,9 +14,9 @@ from tfcore.anomalies.geometry import rotate
 from tfcore.anomalies.perlin import random_perlin
 from tfcore.anomalies.textures import augment, shuffle_tiles
 from tfcore.methods.transfusion.diffusion import beta_table, compose, resolved, training_timesteps
+from tfcore.methods.transfusion.settings import AnomalySettings, TrainingSettings
 from tfcore.runtime.device import take
 from tfcore.runtime.errors import UserError
-from tfcore.settings.sections import AnomalySettings, TrainingSettings
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,8 @@ from typing import Literal, NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
-from tfcore.methods.transfusion.limits import check_steps
+from tfcore.methods.transfusion.settings import DiffusionSettings, check_steps
 from tfcore.runtime.errors import SettingsError, UserError
-from tfcore.settings.sections import DiffusionSettings
 
 Schedule = Literal["linear", "root", "quadratic"]
 Grid = Literal["t_over_T", "linspace"]

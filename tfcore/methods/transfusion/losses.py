@@ -7,8 +7,8 @@ from torch.nn import functional as F
 
 from tfcore.methods.transfusion.batch import Batch
 from tfcore.methods.transfusion.diffusion import Heads, Target, at, resolved, reverse_step, step_mask
+from tfcore.methods.transfusion.settings import DiffusionSettings, LossSettings, TrainingSettings
 from tfcore.runtime.errors import SettingsError, UserError
-from tfcore.settings.sections import DiffusionSettings, LossSettings, TrainingSettings
 
 SSIM_WINDOW = 11
 SSIM_SIGMA = 1.5

@@ -13,19 +13,24 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from tfcore.methods.transfusion.unet import UNet
-from tfcore.runs.record import finish_record, start_record
-from tfcore.runs.run import Run, run_names, stage_settings
-from tfcore.runtime.errors import SettingsError, UserError
-from tfcore.runtime.files import sha256_of
-from tfcore.settings.sections import (
-    DataSettings,
+from tfcore.methods.base import Fitted
+from tfcore.methods.transfusion.settings import (
+    NAME,
+    PROTOCOLS,
+    TRAIN_VERSION,
+    TRAINED,
     DiffusionSettings,
     ModelSettings,
-    RunSettings,
-    Settings,
-    TextureSettings,
+    TrainingSettings,
+    TransFusionSettings,
+    check_together,
 )
+from tfcore.methods.transfusion.unet import UNet
+from tfcore.runs.record import finish_record, run_names, start_record
+from tfcore.runs.run import Run
+from tfcore.runtime.errors import SettingsError, UserError
+from tfcore.runtime.files import sha256_of
+from tfcore.settings.sections import DataSettings
 from tfcore.training.checkpoint import save_checkpoint
 
 SEED = 3  # the released training script's
@@ -63,6 +68,32 @@ def convert_release(
     names the file and the key that is missing, surplus or misshapen.
     """
     path, out = Path(path), Path(out)
+    state, model = released_state(path)
+    try:
+        settings = release_settings(model, steps, size).model_dump(mode="json")
+    except SettingsError as error:
+        raise UserError(f"{path}: its network cannot have these steps and size: {error}") from error
+    run = Run(dataset, category, "released", SEED)
+    source = sha256_of(path)
+    record = start_record(run, "convert-release", settings, source_sha256=source)
+    save_checkpoint(out / "model.safetensors", state, run_names(run, NAME) | {"source_sha256": source}, settings)
+    finish_record(record, out / "run.json", model_sha256=sha256_of(out / "model.safetensors"))
+    return out / "model.safetensors"
+
+
+def released_weights(settings: TrainingSettings, run: Run) -> Fitted:
+    """Return the authors' weights of a run's category in place of a training; the shape is that of their network."""
+    folder = Path(str(settings.train.released_weights))
+    names = [f"{run.dataset}/{run.category}_model.pkl", f"{run.category}_model.pkl"]
+    path = next((folder / name for name in names if (folder / name).exists()), None)
+    if path is None:
+        raise UserError(f"train.released_weights: {folder} has neither {' nor '.join(names)}")
+    state, model = released_state(path)
+    return Fitted(state, about={"source_sha256": sha256_of(path)}, changed_settings={"model": model.model_dump()})
+
+
+def released_state(path: Path) -> tuple[dict[str, Tensor], ModelSettings]:
+    """Read one of the authors' files; return its tensors under our names, and the shape of their network."""
     state = read_state(path)
     check_values(path, state)
     model = infer_model(path, state)
@@ -70,17 +101,7 @@ def convert_release(
         network = UNet(model)
     except SettingsError as error:
         raise UserError(f"{path}: not the released architecture: {error}") from error
-    try:
-        settings = release_settings(model, steps, size)
-    except SettingsError as error:
-        raise UserError(f"{path}: its network cannot have these steps and size: {error}") from error
-    network.load_state_dict(checked_state(path, state, network))
-    run = Run(dataset, category, "release", SEED)
-    source = sha256_of(path)
-    record = start_record(run, "convert-release", settings, source_sha256=source)
-    save_checkpoint(out / "model.safetensors", network, run_names(run) | {"source_sha256": source}, settings)
-    finish_record(record, out / "run.json", model_sha256=sha256_of(out / "model.safetensors"))
-    return out / "model.safetensors"
+    return checked_state(path, state, network), model
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
@@ -190,18 +211,17 @@ def original(name: str) -> str:
     return f"model.{heads.get(first, first)}.{rest}"
 
 
-def release_settings(model: ModelSettings, steps: int, size: int) -> dict[str, Any]:
+def release_settings(model: ModelSettings, steps: int, size: int) -> TrainingSettings:
     """Return the training stage's settings under protocol ``release`` for a network of this shape."""
-    values = Settings(
-        protocol="release",
-        run=RunSettings(datasets=[]),
-        datasets={},
-        textures=TextureSettings(),
-        data=DataSettings(resize=size, crop=size),
-        model=model,
-        diffusion=DiffusionSettings(steps=steps),
-    )
-    return stage_settings(values, "train")
+    own = TransFusionSettings(model=model, diffusion=DiffusionSettings(steps=steps)).model_dump(by_alias=True)
+    for key, value in PROTOCOLS["release"].items():
+        section, _, name = key.partition(".")
+        own[section][name] = value
+    data = DataSettings(resize=size, crop=size)
+    check_together(TransFusionSettings.model_validate(own), data)
+    read = {section: own[section] for section in TRAINED}
+    names = {"method": NAME, "version": TRAIN_VERSION, "protocol": "release", "data": data}
+    return TrainingSettings.model_validate(names | read)
 
 
 def _shape(path: Path, state: dict[str, Tensor], key: str) -> torch.Size:

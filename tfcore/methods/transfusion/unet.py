@@ -8,9 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tfcore.methods.transfusion.diffusion import Heads
-from tfcore.methods.transfusion.limits import HEAD_GROUPS, check_size, check_widths
+from tfcore.methods.transfusion.settings import HEAD_GROUPS, ModelSettings, check_size, check_widths
 from tfcore.runtime.errors import SettingsError, UserError
-from tfcore.settings.sections import ModelSettings
 
 ENCODING_CHANNELS = {"none": 0, "row": 1, "sinusoidal": 8}
 
@@ -233,8 +232,3 @@ class UNet(nn.Module):
         if t.shape != (batch,):
             raise UserError(f"the network takes timesteps ({batch},), found {tuple(t.shape)}")
         check_size(height, width, self.levels)
-
-
-def count_parameters(network: nn.Module) -> int:
-    """Return the number of trainable parameters."""
-    return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)

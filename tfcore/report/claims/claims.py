@@ -4,6 +4,7 @@ from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
+from tfcore.metrics.gather import AVERAGE, read_metrics
 from tfcore.paper.numbers import paper, paper_names, statements
 from tfcore.report.claims.checks import (
     MVTEC,
@@ -17,12 +18,12 @@ from tfcore.report.claims.checks import (
     sweep_curve,
     value,
 )
-from tfcore.report.measured import AVERAGE, Measured, Source, read_metrics
+from tfcore.report.measured import Measured, Source
 from tfcore.report.tables.ablations import PAPER_ROWS, source_of
 from tfcore.report.tables.by_category import tuned_average
 from tfcore.report.tables.published_cells import PAPER_DATASETS, runs_note
 from tfcore.report.tables.table import Cell, Table, write_table
-from tfcore.settings.sections import Settings
+from tfcore.settings.variants import Settings
 
 HELD, NOT_HELD, OPEN, UNKNOWN = "held", "not held", "not measured yet", "cells not known"
 

@@ -7,14 +7,16 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from tfcore.metrics.gather import read_metrics
 from tfcore.report.figures.style import COLOURS, line_look, save, use_style
-from tfcore.report.measured import METRICS, Measured, Source, read_metrics
-from tfcore.runs.run import Run, shared_run
+from tfcore.report.measured import METRICS, Measured, Source
+from tfcore.runs.needed import shown_runs
+from tfcore.runs.stages import shared_run, stage_settings
 from tfcore.runtime.files import replacing
-from tfcore.settings.sections import Settings, resolve
+from tfcore.settings.variants import Settings
 
 SWEEPS = {"lambda": "λ, weight of $M_{disc}$", "kernel": "side of the mean filter (pixels)"}
-TERMS = ("total", "normal", "mask", "anomaly", "consistency")
+NO_TERMS = ("step", "epoch", "learning_rate", "images_per_second", "category")  # columns of a log beside its losses
 
 
 def write_data(rows: pd.DataFrame, path: Path) -> None:
@@ -62,8 +64,8 @@ def sweep_figure(kind: str, metrics: Path, settings: Settings, out: Path) -> Non
 
 def setting_used(kind: str, settings: Settings) -> float:
     """Return the λ or the filter's side of the baseline's scores, which the tables show."""
-    score = resolve(settings, settings.tables.baseline).score
-    return score.lambda_ if kind == "lambda" else float(score.kernel)
+    score = stage_settings(settings, "score", settings.tables.baseline)["score"]
+    return float(score[kind])
 
 
 def curve_name(curve: pd.DataFrame) -> str:
@@ -88,46 +90,39 @@ def _sweep_axes(axes: Axes, data: pd.DataFrame, kind: str) -> None:
 
 def loss_figure(dataset: str, settings: Settings, out: Path) -> None:
     """Draw the losses of the baseline's training by epoch, a panel per category, as ``out``.{png,svg,csv}."""
-    entry = settings.dataset(dataset)
-    frames = []
-    for category in entry.categories:
-        log = _log_file(dataset, category, settings)
-        if log.exists():
-            frames.append(pd.read_csv(log).assign(category=category))
+    runs = [shared_run(settings, "train", run) for run in shown_runs(settings, dataset)]
+    logs = {run.category: pd.read_csv(run.losses) for run in runs if run.losses.exists()}
+    terms = list(dict.fromkeys(name for log in logs.values() for name in log.columns if name not in NO_TERMS))
+    terms = terms[-1:] + terms[:-1]  # the total is the last one
     use_style()
-    columns = min(len(entry.categories), 5)
-    rows = -(-len(entry.categories) // columns)
+    columns = min(len(runs), 5)
+    rows = -(-len(runs) // columns)
     figure = Figure(figsize=(1.8 * columns + 0.8, 1.6 * rows + 0.8))
     panels: list[Axes] = list(figure.subplots(rows, columns, squeeze=False).flat)
-    logs = {str(frame["category"].iloc[0]): frame for frame in frames if len(frame)}
-    for axes, category in zip(panels, entry.categories, strict=False):
-        _loss_axes(axes, category, logs.get(category))
-    for axes in panels[len(entry.categories) :]:
+    for axes, run in zip(panels, runs, strict=False):
+        _loss_axes(axes, run.category, logs.get(run.category), terms)
+    for axes in panels[len(runs) :]:
         axes.set_axis_off()
     handles, labels = next((each for axes in panels if (each := axes.get_legend_handles_labels())[0]), ([], []))
     figure.supxlabel("epoch", fontsize=8)
-    figure.legend(handles, labels, loc="outside upper center", ncols=len(TERMS) if columns > 2 else 2, fontsize=8)
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(terms) if columns > 2 else 2, fontsize=8)
     save(figure, out)
-    columns_out = ["category", "step", "epoch", *TERMS]
-    write_data(pd.concat(frames)[columns_out] if frames else pd.DataFrame(columns=columns_out), out)
+    frames = [log.assign(category=category) for category, log in logs.items() if len(log)]
+    shown = ["category", "step", "epoch", *terms]
+    write_data(pd.concat(frames)[shown] if frames else pd.DataFrame(columns=shown), out)
 
 
-def _loss_axes(axes: Axes, category: str, log: pd.DataFrame | None) -> None:
+def _loss_axes(axes: Axes, category: str, log: pd.DataFrame | None, terms: list[str]) -> None:
     axes.set_title(category, fontsize=8)
     axes.tick_params(labelsize=7)
     if log is None:
         axes.text(0.5, 0.5, "not trained yet", ha="center", va="center", transform=axes.transAxes, color="#666666")
         return
-    for term, colour in zip(TERMS, ("#333333", *COLOURS), strict=False):
+    for number, (term, colour) in enumerate(zip(terms, ("#333333", *COLOURS), strict=False)):
         values = log[term].to_numpy(dtype=float)
         if np.any(values > 0):  # a loss with weight 0 is not computed
-            width = 1.4 if term == "total" else 0.9
+            width = 0.9 if number else 1.4
             marker = "o" if len(values) == 1 else None  # one row draws no line
             shown = np.where(values > 0, values, np.nan)
             axes.plot(log["epoch"], shown, label=term, color=colour, linewidth=width, marker=marker)
     axes.set_yscale("log")
-
-
-def _log_file(dataset: str, category: str, settings: Settings) -> Path:
-    run = Run(dataset, category, settings.tables.baseline, settings.run.seeds[0])
-    return shared_run(settings, "train", run).checkpoint.with_name("log.csv")

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from tfcore.data.packed import Packed
 from tfcore.methods.transfusion.batch import Batch, make_batch
 from tfcore.methods.transfusion.diffusion import compose
+from tfcore.methods.transfusion.settings import TrainingSettings
 from tfcore.report.figures.style import DPI, use_style
 from tfcore.runtime.files import replacing
-from tfcore.settings.sections import TrainingSettings
 
 Pixels = NDArray[np.uint8]
 

@@ -20,9 +20,9 @@ from safetensors import SafetensorError, safe_open
 from tfcore.report.figures.curves import write_data
 from tfcore.report.figures.style import MAP_COLOURS, same_scale, save, use_style
 from tfcore.report.figures.test_images import Choice, Samples, Tile, read_samples
-from tfcore.runs.run import Run
+from tfcore.runs.needed import shown_runs
 from tfcore.runtime.errors import UserError
-from tfcore.settings.sections import Settings
+from tfcore.settings.variants import Settings
 
 Panel = NDArray[Any]  # (H, W, 3) uint8 image, or (H, W) map
 TRACE_COLUMNS = 8
@@ -94,9 +94,9 @@ def example_figure(dataset: str, settings: Settings, out: Path, count: int = 3) 
 def _tiles(dataset: str, settings: Settings, choose: Callable[[Samples], list[Choice]]) -> list[Tile]:
     """Return the chosen images of every category that has maps, one category in memory at a time."""
     tiles: list[Tile] = []
-    for category in settings.dataset(dataset).categories:
-        samples = read_samples(Run(dataset, category, settings.tables.baseline, settings.run.seeds[0]), settings)
-        tiles += [] if samples is None else [samples.tile(*choice) for choice in choose(samples)]
+    for run in shown_runs(settings, dataset):
+        samples = read_samples(run, settings)
+        tiles += [] if samples is None else samples.tiles(choose(samples))
     return tiles
 
 
@@ -157,7 +157,7 @@ def _draw(axes: Axes, panel: Panel | None, scale: Normalize, overlay: Panel | No
         spine.set_visible(False)
     if panel is None:
         axes.set_facecolor("#eeeeee")
-        axes.text(0.5, 0.5, "data not here", ha="center", va="center", fontsize=6, transform=axes.transAxes)
+        axes.text(0.5, 0.5, "not here", ha="center", va="center", fontsize=6, transform=axes.transAxes)
     elif panel.ndim == 2:
         axes.imshow(panel, cmap=MAP_COLOURS, norm=scale)
     else:

@@ -1,18 +1,20 @@
 """Test images of a run with their maps, scores and ground truth, and the rules by which figures choose among them."""
 
+import csv
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import safe_open
 
 from tfcore.data.packed import Packed
-from tfcore.metrics.maps import final_maps, image_scores, read_maps
-from tfcore.runs.run import Run, packed_folder, shared_run, stage_settings
+from tfcore.methods.registry import method_named
+from tfcore.metrics.maps import MapsFile
+from tfcore.runs.run import Run
+from tfcore.runs.stages import method_of, shared_run, stage_settings
 from tfcore.runtime.errors import UserError
-from tfcore.settings.sections import Settings
+from tfcore.settings.variants import Settings
 
 Pixels = NDArray[np.uint8]
 Choice = tuple[int, str]  # row of a test image, and by which rule it was chosen
@@ -20,34 +22,36 @@ Choice = tuple[int, str]  # row of a test image, and by which rule it was chosen
 
 @dataclass(frozen=True)
 class Tile:
-    """One test image for a figure: pictures (H, W, 3), its map and its truth (H, W); ``image`` may not be here."""
+    """One test image for a figure: pictures (H, W, 3), its map and its truth (H, W).
+
+    ``image`` is None without packed data, ``reconstruction`` where the method makes none.
+    """
 
     run: Run
     file: str
     defect: str
+    anomalous: bool
     chosen: str  # by which rule
     score: float
-    rank: int  # 1 = the highest score of the category
+    rank: int  # 1 = the highest score of the category; equal scores share a rank
     of: int
     image: Pixels | None
-    reconstruction: Pixels
+    reconstruction: Pixels | None
     final: NDArray[np.float32]
     truth: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class Samples:
-    """Test images of a run: ``final`` (N, H, W) is the map of Eq. 11; ``images`` is ``None`` without packed data."""
+    """The test images of a run as scoring left them (``images.csv``); maps and pictures are read of those chosen."""
 
     run: Run
-    final: NDArray[np.float32]
-    scores: NDArray[Any]
-    labels: Pixels
-    masks: NDArray[np.bool_]
-    reconstructions: Pixels
-    images: Pixels | None
+    settings: Settings
+    root: Path
     files: list[str]
     defects: list[str]
+    labels: Pixels
+    scores: NDArray[np.float64]
 
     def typical(self, count: int) -> list[Choice]:
         """Choose anomalous images at evenly spaced quantiles of the score, from low to high; one: the median."""
@@ -86,50 +90,50 @@ class Samples:
         keys = -self.scores[members] if highest_first else self.scores[members]
         return [int(index) for index in members[np.argsort(keys, kind="stable")]]
 
-    def rank(self, index: int) -> int:
-        """Return an image's place by falling score: 1 = the highest; equal scores share a rank."""
-        return int((self.scores > self.scores[index]).sum()) + 1
-
-    def tile(self, index: int, chosen: str) -> Tile:
-        """Copy what a figure shows of one image, so that the category's arrays can be let go."""
-        score = float(self.scores[index])
-        return Tile(
-            run=self.run,
-            file=self.files[index],
-            defect=self.defects[index],
-            chosen=chosen,
-            score=score,
-            rank=self.rank(index),
-            of=len(self.scores),
-            image=None if self.images is None else np.array(self.images[index]),
-            reconstruction=self.reconstructions[index].copy(),
-            final=self.final[index].copy(),
-            truth=self.masks[index].copy(),
-        )
+    def tiles(self, choices: Sequence[Choice]) -> list[Tile]:
+        """Read what a figure shows of some images."""
+        rows = [row for row, _ in choices]
+        stage = stage_settings(self.settings, "score", self.run.variant)
+        maps = MapsFile(self.root / shared_run(self.settings, "infer", self.run).maps, rows)
+        final = method_named(method_of(self.settings, self.run.variant).name).final_maps(maps, stage)
+        truth = maps.masks(stage["score"]["mask_rule"])
+        made = maps["reconstruction"] if "reconstruction" in maps else [None] * len(rows)
+        images = _images(self.root / self.run.packed, len(self.files), final.shape[-1])
+        return [
+            Tile(
+                self.run,
+                self.files[row],
+                self.defects[row],
+                bool(self.labels[row]),
+                chosen,
+                float(self.scores[row]),
+                int((self.scores > self.scores[row]).sum()) + 1,
+                len(self.scores),
+                None if images is None else np.array(images[row]),
+                made[place],
+                final[place],
+                truth[place],
+            )
+            for place, (row, chosen) in enumerate(choices)
+        ]
 
 
 def _at(ranked: list[int], quantile: float) -> int:
     return ranked[round(quantile * (len(ranked) - 1))]
 
 
-def maps_file(settings: Settings, run: Run) -> Path:
-    """Return where the maps of a run are; variants that infer alike share them."""
-    return shared_run(settings, "infer", run).maps
-
-
 def read_samples(run: Run, settings: Settings, root: Path = Path()) -> Samples | None:
-    """Return the samples of a run below ``root``, or ``None`` while its maps are not there."""
-    file = root / maps_file(settings, run)
-    if not file.exists():
+    """Return the test images of a run below ``root``, or ``None`` while its scores or its maps are not there."""
+    try:
+        with (root / run.images).open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+    except FileNotFoundError:
         return None
-    score = stage_settings(settings, "score", run.variant)["score"]
-    maps = read_maps(file, score["mask_rule"])
-    final = final_maps(maps.disc, maps.recon, score["lambda"], score["kernel"])
-    with safe_open(file, framework="numpy") as tensors:
-        reconstructions = tensors.get_tensor("reconstruction")
-    names, defects = ([str(each) for each in maps.header[key]] for key in ("files", "defects"))
-    images = _images(root / packed_folder(run.dataset, run.category), len(names), final.shape[1])
-    return Samples(run, final, image_scores(final), maps.labels, maps.masks, reconstructions, images, names, defects)
+    if not (root / shared_run(settings, "infer", run).maps).exists():
+        return None
+    files, defects = ([row[name] for row in rows] for name in ("file", "defect"))
+    labels = np.array([int(row["label"]) for row in rows], dtype=np.uint8)
+    return Samples(run, settings, root, files, defects, labels, np.array([float(row["score"]) for row in rows]))
 
 
 def _images(packed: Path, count: int, side: int) -> Pixels | None:

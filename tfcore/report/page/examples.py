@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tfcore.report.figures.style import MAP_COLOURS
-from tfcore.report.figures.test_images import Pixels, read_samples
+from tfcore.report.figures.test_images import Pixels, Tile, read_samples
 from tfcore.runs.run import Run
-from tfcore.settings.sections import Settings
+from tfcore.settings.variants import Settings
 
 
 @dataclass(frozen=True)
 class Example:
-    """One test image with what the model made of it; pictures are data URIs, `image` is empty without packed data."""
+    """One test image with what the model made of it; pictures are data URIs, empty where there is none."""
 
     file: str
     defect: str
@@ -46,8 +46,8 @@ class Gallery:
     category: str
     typical: list[Example]
     failures: list[Example]
-    floor: float  # map value that is drawn black: the median pixel of the good images
-    peak: float  # map value that is drawn brightest: the highest of the category
+    floor: float  # map value that is drawn black: the median pixel of the good images shown
+    peak: float  # map value that is drawn brightest: the highest shown
     separated: bool  # every defective image scores above every good one
 
 
@@ -60,32 +60,36 @@ def gallery(root: Path, settings: Settings, run: Run, count: int, size: int) -> 
     samples = read_samples(run, settings, root)
     if samples is None:
         return None
-    final, scores, labels, images = samples.final, samples.scores, samples.labels, samples.images
-    floor, peak = float(np.median(final[labels == 0])), float(final.max())
-
-    def example(index: int, note: str) -> Example:
-        colours, overlay = _coloured(final[index], floor, peak)
-        return Example(
-            file=samples.files[index],
-            defect=samples.defects[index],
-            anomalous=bool(labels[index]),
-            score=float(scores[index]),
-            rank=samples.rank(index),
-            of=len(scores),
-            note=note,
-            size=final.shape[1],
-            cut=_cut(samples.masks[index]),
-            image="" if images is None else _uri(images[index], size),
-            overlay=_uri(overlay, size),
-            map=_uri(colours, size),
-            reconstruction=_uri(samples.reconstructions[index], size),
-            truth=_uri(samples.masks[index].astype(np.uint8) * 255, size),
-        )
-
-    typical = [example(*choice) for choice in samples.of_each_kind(count)]
-    failures = [example(*choice) for choice in samples.worst(2)]
+    typical, failures = samples.of_each_kind(count), samples.worst(2)
+    tiles = samples.tiles([*typical, *failures])
+    # One scale for all that is shown: a constant background carries no information, and would tint it all.
+    floor = float(np.median([np.median(tile.final) for tile in tiles if not tile.anomalous]))
+    peak = max(float(tile.final.max()) for tile in tiles)
+    examples = [_example(tile, floor, peak, size) for tile in tiles]
+    scores, labels = samples.scores, samples.labels
     separated = bool(scores[labels == 1].min() > scores[labels == 0].max())
-    return Gallery(run.dataset, run.category, typical, failures, floor, peak, separated)
+    shown, failed = examples[: len(typical)], examples[len(typical) :]
+    return Gallery(run.dataset, run.category, shown, failed, floor, peak, separated)
+
+
+def _example(tile: Tile, floor: float, peak: float, size: int) -> Example:
+    colours, overlay = _coloured(tile.final, floor, peak)
+    return Example(
+        file=tile.file,
+        defect=tile.defect,
+        anomalous=tile.anomalous,
+        score=tile.score,
+        rank=tile.rank,
+        of=tile.of,
+        note=tile.chosen,
+        size=tile.final.shape[0],
+        cut=_cut(tile.truth),
+        image="" if tile.image is None else _uri(tile.image, size),
+        overlay=_uri(overlay, size),
+        map=_uri(colours, size),
+        reconstruction="" if tile.reconstruction is None else _uri(tile.reconstruction, size),
+        truth=_uri(tile.truth.astype(np.uint8) * 255, size),
+    )
 
 
 def _cut(mask: NDArray[np.bool_]) -> int:

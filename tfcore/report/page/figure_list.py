@@ -7,7 +7,7 @@ from PIL import Image
 
 from tfcore.report.page.examples import encode
 from tfcore.runtime.errors import UserError
-from tfcore.settings.sections import Settings
+from tfcore.settings.variants import Settings
 
 LIMIT = 2_000_000  # bytes; figures beyond are linked
 PER_DATASET, PER_CATEGORY = ("reconstructions", "examples", "failures"), ("anomalies", "foregrounds")

@@ -8,12 +8,13 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
+from tfcore.metrics.gather import AVERAGE, read_metrics
 from tfcore.operations.cost import Cost, cost_rows, read_jobs, table_costs, total
 from tfcore.paper.numbers import paper, release
 from tfcore.report.claims.claims import claims_table
 from tfcore.report.figures.curves import curve_name, setting_used, sweep_data
-from tfcore.report.figures.test_images import maps_file
-from tfcore.report.measured import AVERAGE, METRICS, Measured, Metric, Source, read_metrics
+from tfcore.report.figures.test_images import read_samples
+from tfcore.report.measured import METRICS, Measured, ReportedMetric, Source
 from tfcore.report.page.charts import Bar, Line, difference_chart, line_chart, sparkline, strip
 from tfcore.report.page.examples import Gallery, gallery, weight
 from tfcore.report.page.figure_list import page_figures, relative
@@ -24,10 +25,11 @@ from tfcore.report.tables.by_category import dataset_table
 from tfcore.report.tables.overview import NUMBERS, table_of
 from tfcore.report.tables.published_cells import PAPER_DATASETS, difference
 from tfcore.report.tables.table import Cell, cell_text
-from tfcore.runs.needed import further_datasets, shown_settings
-from tfcore.runs.run import Run, shared_run
-from tfcore.runtime.files import write_text
-from tfcore.settings.sections import Settings, digest, resolve
+from tfcore.runs.needed import further_datasets, shown_runs, shown_settings
+from tfcore.runs.run import Run
+from tfcore.runs.stages import shared_run
+from tfcore.runtime.files import digest, write_text
+from tfcore.settings.variants import Settings, resolve
 
 TEMPLATES = Path(__file__).parent / "templates"
 LIMIT = 12_000_000  # bytes of pictures: the page stays under 15 MB
@@ -80,7 +82,7 @@ def _context(root: Path, measured: Measured, out: Path) -> dict[str, Any]:
         "claims": claims_table(measured),
         "from_paper": any(settings.datasets[name].published for name in settings.run.datasets),
         "figures": page_figures(results / "figures", settings, out),
-        "origin": summarise(results),
+        "origin": summarise(root),
         "costs": _costs(root, settings),
         "baseline": baseline,
         "method": resolve(settings, baseline),  # what the baseline really is: its overrides and protocol filled in
@@ -114,7 +116,7 @@ def _average(measured: Measured, dataset: str, metric: str, source: Source) -> C
     return measured.overall(metric, source) if dataset == AVERAGE else measured.average(dataset, metric, source)
 
 
-def _published(measured: Measured, dataset: str, metric: Metric) -> list[tuple[str, float]]:
+def _published(measured: Measured, dataset: str, metric: ReportedMetric) -> list[tuple[str, float]]:
     """Return the paper's and the release's averages where they are over the same categories."""
     settings = measured.settings
     names = settings.run.datasets if dataset == AVERAGE else [dataset]
@@ -186,12 +188,8 @@ def _category_scores(measured: Measured) -> dict[tuple[str, str], list[tuple[str
 def _galleries(root: Path, settings: Settings, count: int) -> dict[tuple[str, str], Gallery]:
     """Return the examples of every category; fewer and smaller ones where they would not fit into the page."""
     attempts = ((count, 256), (min(count, 4), 192), (min(count, 3), 160), (min(count, 2), 128))
-    runs = [
-        Run(dataset, category, settings.tables.baseline, settings.run.seeds[0])
-        for dataset in settings.run.datasets
-        for category in settings.datasets[dataset].categories
-    ]
-    present = [run for run in runs if (root / maps_file(settings, run)).exists()]
+    runs = [run for dataset in settings.run.datasets for run in shown_runs(settings, dataset)]
+    present = [run for run in runs if read_samples(run, settings, root)]
     number, size = next(
         (attempt for attempt in attempts if _fits(root, settings, present, *attempt)),
         attempts[-1],
@@ -210,22 +208,13 @@ def _fits(root: Path, settings: Settings, runs: list[Run], number: int, size: in
 def _training_curves(root: Path, settings: Settings) -> list[dict[str, Any]]:
     """Return the total loss of the baseline's training, per category."""
     curves = []
-    for dataset in settings.run.datasets:
-        for category in settings.datasets[dataset].categories:
-            run = Run(dataset, category, settings.tables.baseline, settings.run.seeds[0])
-            values = _loss(root / shared_run(settings, "train", run).checkpoint.with_name("log.csv"))
-            if not values:
-                continue
-            label = f"Total loss of {category} over training, from {values[0]:.3g} to {values[-1]:.3g}, logarithmic"
-            curves.append(
-                {
-                    "title": category.replace("_", " "),
-                    "dataset": settings.datasets[dataset].title,
-                    "chart": sparkline(values, label),
-                    "first": values[0],
-                    "last": values[-1],
-                }
-            )
+    for run in [run for dataset in settings.run.datasets for run in shown_runs(settings, dataset)]:
+        values = _loss(root / shared_run(settings, "train", run).losses)
+        if not values:
+            continue
+        label = f"Total loss of {run.category} over training, from {values[0]:.3g} to {values[-1]:.3g}, logarithmic"
+        curve = {"title": run.category.replace("_", " "), "dataset": settings.datasets[run.dataset].title}
+        curves.append(curve | {"chart": sparkline(values, label), "first": values[0], "last": values[-1]})
     return [curve for curve in curves if curve["chart"]]
 
 

@@ -6,10 +6,11 @@ from pathlib import Path
 from statistics import median
 
 from tfcore.runs.record import read_record
+from tfcore.runs.run import existing, record_of
 
 
 @dataclass(frozen=True)
-class Cost:
+class StageCost:
     """Time that one stage took on one kind of device, in seconds."""
 
     stage: str
@@ -29,13 +30,14 @@ class Origin:
     devices: list[str] = field(default_factory=list)
     first: str = ""
     last: str = ""
-    costs: list[Cost] = field(default_factory=list)
+    costs: list[StageCost] = field(default_factory=list)
     records: int = 0
 
 
-def summarise(results: Path) -> Origin:
-    """Read every ``run.json`` under the results; those that cannot be read are left out."""
-    records = [record for file in sorted(results.glob("*/*/*/*/*/run.json")) if (record := read_record(file))]
+def summarise(root: Path) -> Origin:
+    """Read the records of all trainings and inferences below ``root``; those that cannot be read are left out."""
+    files = [file for of in (lambda run: run.checkpoint, lambda run: run.maps) for _, file in existing(of, root)]
+    records = [record for file in files if (record := read_record(record_of(file)))]
     origin = Origin(records=len(records))
     seconds: dict[tuple[str, str], list[float]] = defaultdict(list)
     versions: dict[str, set[str]] = defaultdict(set)
@@ -53,7 +55,7 @@ def summarise(results: Path) -> Origin:
     origin.first = min((str(record["start"]) for record in records if record.get("start")), default="")
     origin.last = max((str(record["end"]) for record in records if record.get("end")), default="")
     origin.costs = [
-        Cost(stage, device, len(values), sum(values), median(values))
+        StageCost(stage, device, len(values), sum(values), median(values))
         for (stage, device), values in sorted(seconds.items(), key=lambda item: -sum(item[1]))
     ]
     return origin

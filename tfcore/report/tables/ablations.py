@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass, replace
 
+from tfcore.metrics.gather import AVERAGE
 from tfcore.paper.numbers import paper
-from tfcore.report.measured import AVERAGE, METRICS, Measured, Source
+from tfcore.report.measured import METRICS, Measured, Source
 from tfcore.report.tables.published_cells import interval_notes_for, notes_for, published_cell, runs_note
 from tfcore.report.tables.table import Cell, Table
 

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
+from tfcore.metrics.gather import AVERAGE
 from tfcore.paper.numbers import paper, paper_names, release
-from tfcore.report.measured import AVERAGE, METRICS, Measured, Source
+from tfcore.report.measured import METRICS, Measured, Source
 from tfcore.report.tables.published_cells import (
     RELEASE_NOTE,
     difference,
@@ -14,7 +15,7 @@ from tfcore.report.tables.published_cells import (
 )
 from tfcore.report.tables.table import Cell, Table, ranked
 from tfcore.runs.needed import dataset_for
-from tfcore.settings.sections import Settings, resolve
+from tfcore.settings.variants import Settings, resolve
 
 # Number of the table: the paper's dataset, metric here, metric there, caption.
 BY_CATEGORY = {
@@ -164,13 +165,14 @@ def _epochs_note(settings: Settings, points: list[str], dataset: str | None) -> 
     if dataset is None:
         return "The dataset is not part of this benchmark (run.datasets): nothing is measured."
     if not points:
-        return "No epoch but the last was evaluated; train.keep_epochs names those to keep and score."
+        return "No epoch but the last was evaluated; tables.checkpoint_epochs names those to keep and score."
     epochs = ", ".join(point.removeprefix("epoch=") for point in points)
     return f"Evaluated after epochs {epochs} and the last ({_last_epoch(settings)})."
 
 
 def _last_epoch(settings: Settings) -> int:
-    return resolve(settings, settings.tables.baseline).train.epochs
+    baseline = resolve(settings, settings.tables.baseline)
+    return settings.known_methods[baseline.method].epochs(baseline.own)
 
 
 def tuned_average(measured: Measured, dataset: str) -> Cell:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from tfcore.metrics.gather import one_line
 from tfcore.paper.numbers import paper, paper_names
-from tfcore.report.measured import one_line
 from tfcore.report.tables.published_cells import notes_for, published_cell
 from tfcore.report.tables.table import Cell, Table
 from tfcore.runtime.errors import UserError
