@@ -12,10 +12,10 @@ from typer.testing import CliRunner
 import tfcore.cli.operations  # noqa: F401
 from tfcore.cli import app
 from tfcore.operations.plan import make_plan
-from tfcore.operations.status import claim_file, make_status
+from tfcore.operations.status import lock_file, make_status
 from tfcore.runs.run import Run
 from tfcore.methods.registry import parse_settings
-from tfcore.training.lock import Claim
+from tfcore.training.lock import locked
 
 
 @pytest.fixture
@@ -40,9 +40,9 @@ def test_running_training_shows_its_step(one):
     run = Run("made", "a")
     run.work.mkdir(parents=True)
     (run.work / "log.csv").write_text("step,epoch,images_per_second\n5,3,7.5\n10,5,8.5\n")
-    Claim(claim_file(run)).take()
     log_of("train_model", run, "step 10 of 20\n")
-    status = make_status(make_plan(one))
+    with locked(lock_file(run)):
+        status = make_status(make_plan(one))
     (running,) = status.running
     assert (running.step, running.epoch, running.images_per_second) == (10, 5, 8.5)
     assert platform.node() in running.owner

@@ -8,7 +8,7 @@ from tfcore.operations.cost import BENCHMARKS
 from tfcore.operations.plan import Plan, Task, last_row
 from tfcore.runs.run import Run
 from tfcore.runs.stages import RULES
-from tfcore.training.lock import Claim, is_alive
+from tfcore.training.lock import holder
 
 LOGS = Path("logs")
 UNRECORDED = ("tables_so_far",)  # rules that leave no benchmark file when they are done
@@ -58,7 +58,7 @@ class Status:
 
 
 def make_status(plan: Plan, lines: int = 5) -> Status:
-    """Read claims, training logs and the logs of jobs without a result; ``lines`` of each failed log are kept."""
+    """Read locks, training logs and the logs of jobs without a result; ``lines`` of each failed log are kept."""
     running = [where for task in plan.left("train") if (where := _running(task.result.run)) is not None]
     busy = {where.run for where in running}
     idle = [task for task in plan.tasks if not (task.result.stage == "train" and task.result.run in busy)]
@@ -68,20 +68,19 @@ def make_status(plan: Plan, lines: int = 5) -> Status:
     return Status(plan, running, at_work, [job for job in found if isinstance(job, Failed)])
 
 
-def claim_file(run: Run) -> Path:
+def lock_file(run: Run) -> Path:
     """Return the file that a running training holds (`tfcore.training.lock`)."""
-    return run.work.with_name(f"{run.work.name}.claim")
+    return run.work.with_name(f"{run.work.name}.lock")
 
 
 def _running(run: Run) -> Running | None:
-    if not is_alive(claim_file(run)):
+    owner = holder(lock_file(run))
+    if owner is None:
         return None
-    owner = Claim(claim_file(run)).owner() or {}
-    name = str(owner.get("host", "?")) + (f", job {owner['job']}" if owner.get("job") else "")
     row = last_row(run)
     if row is None:
-        return Running(run, 0, 0, None, name)
-    return Running(run, int(row["step"]), int(row["epoch"]), float(row["images_per_second"]), name)
+        return Running(run, 0, 0, None, owner)
+    return Running(run, int(row["step"]), int(row["epoch"]), float(row["images_per_second"]), owner)
 
 
 def _judged(task: Task, lines: int) -> Failed | str | None:
@@ -89,9 +88,8 @@ def _judged(task: Task, lines: int) -> Failed | str | None:
     log = LOGS / f"{task.result.job}.log"
     if task.done or not log.exists():
         return None
-    silent_after = (
-        0.0 if task.result.stage == "train" else SILENT_SECONDS
-    )  # trainings that run are known by their locks
+    # Trainings that run are known by their locks.
+    silent_after = 0.0 if task.result.stage == "train" else SILENT_SECONDS
     return _judged_by_log(log, lines, silent_after, task.result.file.exists())
 
 
