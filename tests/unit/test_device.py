@@ -6,65 +6,23 @@ import pytest
 import torch
 
 import tfcore.runtime.device as device_module
-from tfcore.runtime.device import autocast, can_compile, claim_gpu, has_bfloat16, peak_operations, prepare, reproducible, take, to_device, upload
 from tfcore.methods.transfusion.operations import forward_operations
+from tfcore.runtime.device import (
+    autocast,
+    can_compile,
+    has_bfloat16,
+    peak_operations,
+    prepare,
+    reproducible,
+    take,
+    to_device,
+    upload,
+)
 from tfcore.runtime.errors import UserError
 from tfcore.settings.sections import HardwareSettings
 from tfcore.methods.transfusion.settings import ModelSettings
 
 CPU = torch.device("cpu")
-
-
-def claim(monkeypatch, gpus, visible=None):
-    """Claim as a new job does; a lock belongs to its open file, so one process can stand for several."""
-    monkeypatch.setattr(device_module, "_count_gpus", lambda: gpus)
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # remembers what was there
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    claim_gpu()
-    return os.environ.get("CUDA_VISIBLE_DEVICES")
-
-
-@pytest.fixture(autouse=True)
-def own_slots(tmp_path, monkeypatch):
-    monkeypatch.setattr(device_module.tempfile, "gettempdir", lambda: str(tmp_path))
-    yield
-    while device_module._claims:
-        os.close(device_module._claims.pop())
-
-
-def test_each_job_gets_the_least_used_gpu(monkeypatch):
-    assert [claim(monkeypatch, 4) for _ in range(16)] == ["0", "1", "2", "3"] * 4
-    os.close(device_module._claims.pop(5))  # as when a job ends or is killed
-    assert [claim(monkeypatch, 4) for _ in range(2)] == ["1", "0"]
-
-
-def test_what_the_scheduler_gives_is_respected(monkeypatch, tmp_path):
-    assert claim(monkeypatch, 8, visible="3") == "3" and not list(tmp_path.iterdir())
-    assert [claim(monkeypatch, 8, visible="5, GPU-7") for _ in range(2)] == ["5", "GPU-7"]
-
-
-def test_no_gpu_is_no_claim(monkeypatch):
-    assert claim(monkeypatch, 0) is None
-
-
-def test_a_gpu_is_claimed_before_cuda_is_asked(monkeypatch):
-    """The driver reads CUDA_VISIBLE_DEVICES when it is asked first, and never again."""
-    seen = []
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6")
-    ask = Mock(side_effect=lambda: bool(seen.append(os.environ["CUDA_VISIBLE_DEVICES"])))
-    monkeypatch.setattr(torch.cuda, "is_available", ask)
-    prepare(HardwareSettings())
-    assert seen[0] == "4"
-
-
-def test_gpus_are_counted_by_their_device_files_where_nvml_is_missing(monkeypatch):
-    """Without NVML torch would ask the driver."""
-    monkeypatch.setattr(device_module.ctypes, "CDLL", Mock(side_effect=OSError))
-    monkeypatch.setattr(torch.cuda, "device_count", Mock(side_effect=AssertionError))
-    monkeypatch.setattr(device_module.Path, "glob", lambda *_: iter(["/dev/nvidia0", "/dev/nvidia1"]))
-    assert device_module._count_gpus() == 2
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")

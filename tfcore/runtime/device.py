@@ -1,18 +1,14 @@
-"""Where the work runs: which device, in which precision, and how jobs on one machine share its GPUs."""
+"""Where the work runs: which device, and in which precision."""
 
-import ctypes
-import fcntl
 import os
 import re
 import resource
 import shutil
 import sys
 import sysconfig
-import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib.util import find_spec
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +18,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from tfcore.runtime.errors import UserError
 from tfcore.runtime.files import writing
+from tfcore.runtime.gpu_slots import take_gpu_slot
 from tfcore.runtime.parallel import scheduler_cores
 
 # Dense bf16 peaks in operations per second, from the makers' data sheets; the longest key with all its words wins.
@@ -47,18 +44,16 @@ PEAKS = {
 
 OTHERS = {"Ti", "SUPER", "D", "Laptop", "MIG"}  # words that make another device of a known name
 
-_claims: list[int] = []  # file descriptors whose locks last as long as this process
-
 
 def prepare(device: str, threads: int = 0, deterministic: bool = False) -> torch.device:
-    """Choose the device, claim a GPU of it and set the threads; every stage that computes calls this first.
+    """Choose the device, take a GPU slot and set the threads; every stage that computes calls this first.
 
     The arguments are settings of ``hardware``. Raises `UserError` when ``device`` is ``cuda`` and there is none.
     """
     set_threads(threads)
     if device == "cpu":
         return torch.device("cpu")
-    claim_gpu()  # before anything asks CUDA, which reads CUDA_VISIBLE_DEVICES once
+    take_gpu_slot()  # before anything asks CUDA, which reads CUDA_VISIBLE_DEVICES once
     if not torch.cuda.is_available():
         if device == "auto":
             return torch.device("cpu")
@@ -94,43 +89,6 @@ def set_threads(threads: int) -> None:
     granted = threads or scheduler_cores()
     if granted:
         torch.set_num_threads(granted)
-
-
-def claim_gpu() -> None:
-    """Pick the least used of the visible GPUs for this process and make it the only visible one.
-
-    Snakemake counts GPUs but does not say which one a job gets. A job takes the first free slot: slot 0 of every GPU,
-    then slot 1 of every GPU, and so on. Slots are lock files in the temporary folder that the system frees when the
-    process ends, however it ends. One GPU from the scheduler is taken as it is.
-    """
-    named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    visible = [name.strip() for name in named.split(",")] if named else [str(i) for i in range(_count_gpus())]
-    if len(visible) < 2 or torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-        return
-    folder = Path(tempfile.gettempdir()) / f"tfcore-gpus-{os.getuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    slots = ((gpu, slot) for slot in count() for gpu in visible)
-    os.environ["CUDA_VISIBLE_DEVICES"] = next(gpu for gpu, slot in slots if _lock(folder / f"{gpu}-{slot}"))
-
-
-def _count_gpus() -> int:
-    """Count GPUs without initialising CUDA: by NVML, as torch does where that library is, else by device files."""
-    try:
-        ctypes.CDLL("libnvidia-ml.so.1")
-    except OSError:
-        return len(list(Path("/dev").glob("nvidia[0-9]*")))
-    return torch.cuda.device_count()
-
-
-def _lock(path: Path) -> bool:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        return False
-    _claims.append(descriptor)
-    return True
 
 
 def has_bfloat16(device: torch.device) -> bool:
