@@ -204,7 +204,7 @@ def test_a_file_system_without_locks_is_written_all_the_same(number, server, tmp
     def flock(*_):
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(http.fcntl, "flock", flock)
+    monkeypatch.setattr(fcntl, "flock", flock)
     assert get(server, tmp_path, "good").read_bytes() == CONTENT
 
 

@@ -1,13 +1,15 @@
 """One file over HTTP, continued where an earlier attempt stopped; made for pooch's ``downloader`` argument."""
 
-import fcntl
 import re
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import requests
+from filelock import FileLock, Timeout
 
 from tfcore.runtime.errors import UserError
 from tfcore.runtime.progress import Progress
@@ -48,9 +50,7 @@ class ResumingDownloader:
 
     def __call__(self, url: str, output_file: str, _pooch: Any, check_only: bool = False) -> None:
         """Download ``url`` to ``output_file``; raises `requests.RequestException` or `WrongSizeError`."""
-        self.part.touch()
-        with self.part.open("r+b") as file:
-            _lock(file, self.part)
+        with _locked(self.part), self.part.open("r+b") as file:
             if not self.resume:
                 file.truncate(0)
             self.resumed = file.seek(0, 2) > 0
@@ -117,10 +117,18 @@ def _validator(response: requests.Response) -> str | None:
     return response.headers.get("Last-Modified") if tag.startswith("W/") else tag
 
 
-def _lock(file: BinaryIO, part: Path) -> None:
+@contextmanager
+def _locked(part: Path) -> Iterator[None]:
+    """Hold a lock on the file, where the file system has locks, and make it if it is not there."""
+    lock = FileLock(part, blocking=False, fallback_to_soft=False)  # a soft lock would write into the file
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
+        lock.acquire()
+    except Timeout as error:
         raise UserError(f"{part}: another process is downloading it; wait for it to end") from error
     except OSError:
         pass  # a file system without locks
+    try:
+        part.touch()  # another process may just have finished it, and moved it away
+        yield
+    finally:
+        lock.release()

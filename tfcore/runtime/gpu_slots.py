@@ -49,7 +49,7 @@ def _folder() -> Path:
 
 
 def _check_own(folder: Path) -> None:
-    """Make the folder if need be; raises `OSError` unless it is this user's alone: others write to temporary folders."""
+    """Make the folder if need be; raises `OSError` unless it is this user's alone: anybody can make one of its name."""
     folder.mkdir(mode=0o700, exist_ok=True)
     found = folder.lstat()  # of a link, not of what it leads to
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:

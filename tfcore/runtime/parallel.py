@@ -29,8 +29,13 @@ def run_all(
 
 
 def granted_cores() -> int:
-    """Return the cores that this process may use: as many as a scheduler says, where it does, of those there are."""
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Return the cores that this process may use: as many as a scheduler says, where it does, of those there are.
+
+    Those there are: by the process's affinity and by the quota of a container.
+    """
+    from joblib import cpu_count  # imported here: most stages need no threads of their own
+
+    available: int = cpu_count()
     return min(scheduler_cores() or available, available)
 
 
