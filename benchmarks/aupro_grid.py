@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
+from tfcore.methods.registry import load_settings
 from tfcore.metrics.auroc import image_auroc
 from tfcore.metrics.maps import image_score_grid
-from tfcore.methods.registry import load_settings
 
 
 def run(params: Path = Path("params.yaml"), side: int = 224) -> float:

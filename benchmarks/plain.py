@@ -21,8 +21,8 @@ from torch.nn import functional as F
 from tfcore.methods.transfusion.batch import Batch, anomalous_images
 from tfcore.methods.transfusion.diffusion import Reverse, beta_table, call_timesteps, mask_divisor, training_timesteps
 from tfcore.methods.transfusion.losses import SSIM_SIGMA, SSIM_WINDOW, training_losses
-from tfcore.methods.transfusion.unet import Attention, UNet
 from tfcore.methods.transfusion.settings import AnomalySettings, TrainingSettings
+from tfcore.methods.transfusion.unet import Attention, UNet
 
 Picture = NDArray[np.uint8]
 Values = NDArray[np.float64]

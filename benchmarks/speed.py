@@ -21,23 +21,22 @@ from benchmarks.plain import (
     plain_ssim,
 )
 from tfcore.anomalies.perlin import perlin_noise
+from tfcore.data.training_data import TrainingData
 from tfcore.methods.transfusion.batch import make_batch
 from tfcore.methods.transfusion.diffusion import reverse_process
 from tfcore.methods.transfusion.infer import to_input
 from tfcore.methods.transfusion.losses import unit_ssim
+from tfcore.methods.transfusion.operations import count_parameters, forward_operations
+from tfcore.methods.transfusion.settings import ModelSettings, TrainingSettings
 from tfcore.methods.transfusion.train import Training, new_network
-from tfcore.data.training_data import TrainingData
-from tfcore.training.seeds import step_generator
 from tfcore.methods.transfusion.unet import UNet
-from tfcore.methods.transfusion.operations import count_parameters
 from tfcore.runs.record import device_name
 from tfcore.runs.stages import stage_settings
 from tfcore.runtime.device import autocast, precision_name, prepare, reproducible, take, to_device
-from tfcore.methods.transfusion.operations import forward_operations
 from tfcore.runtime.errors import UserError
 from tfcore.settings.sections import HardwareSettings
-from tfcore.methods.transfusion.settings import ModelSettings, TrainingSettings
 from tfcore.settings.variants import Settings
+from tfcore.training.seeds import step_generator
 
 PAPER_SCALE = (224, 64)  # size and width
 EPOCHS, CATEGORIES, TRAIN_IMAGES = 1500, 27, 12288  # of MVTec AD and VisA together

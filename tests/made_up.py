@@ -9,12 +9,12 @@ from PIL import Image
 from safetensors.numpy import save_file
 
 from tfcore.data.demo.make import draw
+from tfcore.methods.registry import load_settings
 from tfcore.metrics.gather import averages
 from tfcore.metrics.rows import COLUMNS
 from tfcore.runs.run import Run, packed_folder
 from tfcore.runs.stages import shared_variant
 from tfcore.settings.variants import Settings
-from tfcore.methods.registry import load_settings
 
 ROOT = Path(__file__).parents[1]
 SIZE, GOOD, BAD = 32, 4, 6

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tfcore.methods.registry import parse_settings
 from tfcore.runs.run import Run
 from tfcore.runs.stages import stage_settings
 from tfcore.settings.sections import HardwareSettings
-from tfcore.methods.registry import parse_settings
 
 SIZE, TRAIN, GOOD, BAD = 16, 10, 2, 3
 RUN = Run("toy", "disc")

@@ -16,9 +16,9 @@ import tfcore
 from tfcore.methods.transfusion.batch import Batch, make_batch
 from tfcore.methods.transfusion.diffusion import reverse_process
 from tfcore.methods.transfusion.losses import training_losses
+from tfcore.methods.transfusion.settings import ModelSettings, TrainingSettings
 from tfcore.methods.transfusion.unet import UNet
 from tfcore.runs.stages import stage_settings
-from tfcore.methods.transfusion.settings import ModelSettings, TrainingSettings
 from tfcore.settings.sections import RunSettings, TextureSettings
 from tfcore.settings.variants import Settings
 

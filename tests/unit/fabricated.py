@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from tfcore.methods.registry import load_settings
 from tfcore.metrics.rows import COLUMNS
 from tfcore.settings.variants import Settings
-from tfcore.methods.registry import load_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 

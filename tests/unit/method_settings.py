@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from tfcore.runs.stages import stage_settings
 from tfcore.methods.transfusion.settings import ModelSettings, TrainingSettings
+from tfcore.runs.stages import stage_settings
 from tfcore.settings.sections import RunSettings, TextureSettings
 from tfcore.settings.variants import Settings
 

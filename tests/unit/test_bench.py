@@ -10,8 +10,8 @@ import torch
 from typer.testing import CliRunner
 
 import tfcore.cli.bench  # registers the commands
-from tfcore.runtime.errors import UserError
 from tfcore.methods.registry import load_settings
+from tfcore.runtime.errors import UserError
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # the benchmarks are no part of the package
 from benchmarks import measure, pack, speed

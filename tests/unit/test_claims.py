@@ -1,10 +1,10 @@
 import pytest
 from fabricated import DEMO, paper_settings, write_metrics
 
+from tfcore.metrics.gather import read_metrics
 from tfcore.paper import numbers
 from tfcore.report.claims.claims import HELD, NOT_HELD, OPEN, UNKNOWN, Part, claims_table, verdict, write_claims
 from tfcore.report.measured import Measured
-from tfcore.metrics.gather import read_metrics
 
 PAPER_LEVEL = {"visa": 0.985, "mvtec_ad": 0.992}  # averages of the paper's headline
 

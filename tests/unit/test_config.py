@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tfcore.settings.variants import PROTOCOLS, resolve
-from tfcore.settings.sections import SettingsError
-from tfcore.runtime.files import digest
 from tfcore.methods.registry import load_settings, parse_settings
+from tfcore.runtime.files import digest
+from tfcore.settings.sections import SettingsError
+from tfcore.settings.variants import PROTOCOLS, resolve
 
 ROOT = Path(__file__).parents[2]
 PARAMS = ROOT / "params.yaml"

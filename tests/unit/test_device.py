@@ -7,6 +7,7 @@ import torch
 
 import tfcore.runtime.device as device_module
 from tfcore.methods.transfusion.operations import forward_operations
+from tfcore.methods.transfusion.settings import ModelSettings
 from tfcore.runtime.device import (
     autocast,
     can_compile,
@@ -20,7 +21,6 @@ from tfcore.runtime.device import (
 )
 from tfcore.runtime.errors import UserError
 from tfcore.settings.sections import HardwareSettings
-from tfcore.methods.transfusion.settings import ModelSettings
 
 CPU = torch.device("cpu")
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tfcore.methods.registry import load_settings
 from tfcore.runs.needed import shown_settings
 from tfcore.runs.stages import stage_settings
 from tfcore.settings.variants import Settings
-from tfcore.methods.registry import load_settings
 
 ROOT = Path(__file__).parents[2]
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]

@@ -9,22 +9,22 @@ import torch
 from tiny_training import CPU, RUN, TRAIN, make_packed, settings_of
 
 from tfcore.anomalies.perlin import perlin_noise
+from tfcore.methods.infer import infer
+from tfcore.methods.train import train
 from tfcore.methods.transfusion.batch import Batch, make_batch
 from tfcore.methods.transfusion.infer import Model, maps_of, to_input
-from tfcore.methods.infer import infer
 from tfcore.methods.transfusion.losses import unit_ssim
+from tfcore.methods.transfusion.maps import final_maps
+from tfcore.methods.transfusion.settings import TrainingSettings
 from tfcore.methods.transfusion.train import new_network
-from tfcore.training.seeds import step_generator
-from tfcore.methods.train import train
 from tfcore.metrics.aupro import aupro
 from tfcore.metrics.auroc import image_auroc
-from tfcore.methods.transfusion.maps import final_maps
 from tfcore.metrics.maps import image_scores, read_maps
 from tfcore.runs.record import run_names
 from tfcore.runtime.device import autocast
 from tfcore.runtime.files import order_header, read_json, sha256_of
-from tfcore.methods.transfusion.settings import TrainingSettings
 from tfcore.training.checkpoint import save_checkpoint
+from tfcore.training.seeds import step_generator
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # the benchmarks are no part of the package
 from benchmarks.plain import plain_batch, plain_network, plain_perlin, plain_reverse, plain_ssim

@@ -9,12 +9,12 @@ from fabricated import DEMO, paper_settings, write_metrics
 from PIL import Image
 from safetensors.numpy import save_file
 
+from tfcore.metrics.gather import read_metrics
 from tfcore.report.figures.curves import loss_figure, setting_used, sweep_data, sweep_figure
 from tfcore.report.figures.pictures import example_figure, failure_figure, reconstruction_figure, reverse_figure
 from tfcore.report.figures.style import line_look, same_scale, save, use_style
 from tfcore.report.figures.test_images import read_samples
 from tfcore.report.measured import Measured
-from tfcore.metrics.gather import read_metrics
 from tfcore.runs.run import Run
 from tfcore.runtime.errors import UserError
 

@@ -15,20 +15,19 @@ from tiny_training import BAD, CPU, GOOD, RUN, SIZE, make_packed, settings_of
 
 import tfcore.methods.transfusion.infer
 from tfcore.data.packed import Packed
-from tfcore.methods.transfusion.diffusion import betas, reverse_step
 from tfcore.methods.infer import infer
+from tfcore.methods.transfusion.diffusion import betas, reverse_step
+from tfcore.methods.transfusion.maps import final_maps
+from tfcore.methods.transfusion.settings import TrainingSettings
 from tfcore.methods.transfusion.trace import trace
 from tfcore.methods.transfusion.train import new_network
-from tfcore.methods.transfusion.maps import final_maps
 from tfcore.metrics.maps import read_maps
 from tfcore.operations.inference_time import time_inference
 from tfcore.predict import predict
-from tfcore.runs.record import source_commit
+from tfcore.runs.record import run_names, source_commit
 from tfcore.runs.run import Run
-from tfcore.runs.record import run_names
 from tfcore.runtime.errors import UserError
 from tfcore.runtime.files import read_json, sha256_of
-from tfcore.methods.transfusion.settings import TrainingSettings
 from tfcore.training.checkpoint import save_checkpoint
 
 CROP, COUNT = SIZE - 4, GOOD + BAD

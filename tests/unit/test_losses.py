@@ -16,8 +16,8 @@ from tfcore.methods.transfusion.losses import (
     training_losses,
     unit_ssim,
 )
-from tfcore.runtime.errors import SettingsError, UserError
 from tfcore.methods.transfusion.settings import LossSettings
+from tfcore.runtime.errors import SettingsError, UserError
 
 PARTS = ("mask", "anomaly", "normal", "consistency")
 

@@ -9,15 +9,15 @@ from typer.testing import CliRunner
 
 import tfcore.cli.operations  # noqa: F401
 from tfcore.cli import app
-from tfcore.operations.plan import image_counts, make_plan, weights_bytes
+from tfcore.methods.registry import load_settings, parse_settings
 from tfcore.methods.transfusion.operations import network_calls
+from tfcore.operations.plan import image_counts, make_plan, weights_bytes
 from tfcore.operations.speed import pass_operations
 from tfcore.runs.needed import TARGETS, needed_by, selected_runs
 from tfcore.runs.run import Run
 from tfcore.runs.stages import foreground_source, stage_settings
 from tfcore.runtime.errors import UserError
 from tfcore.runtime.files import digest
-from tfcore.methods.registry import load_settings, parse_settings
 from tfcore.settings.variants import resolve
 
 VALUES = {

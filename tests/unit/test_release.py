@@ -19,10 +19,10 @@ from tfcore.methods.transfusion.released import (
     release_settings,
     rename,
 )
+from tfcore.methods.transfusion.settings import ModelSettings, TrainingSettings
 from tfcore.methods.transfusion.unet import UNet
 from tfcore.runtime.errors import UserError
 from tfcore.runtime.files import sha256_of
-from tfcore.methods.transfusion.settings import ModelSettings, TrainingSettings
 from tfcore.training.checkpoint import load_checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from tfcore.methods.registry import load_settings
+from tfcore.methods.transfusion.settings import TrainingSettings
 from tfcore.runs.run import Run, manifest_file, packed_folder
 from tfcore.runs.stages import foreground_source, shared_run, shared_variant, stage_settings
 from tfcore.runtime.errors import SettingsError
 from tfcore.settings.sections import RELEASE_OVERRIDES
 from tfcore.settings.variants import Settings
-from tfcore.methods.transfusion.settings import TrainingSettings
-from tfcore.methods.registry import load_settings
 
 ROOT = Path(__file__).parents[2]
 STAGES = ("pack", "train", "infer", "score", "sweep")

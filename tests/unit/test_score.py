@@ -11,17 +11,16 @@ from typer.testing import CliRunner
 
 from tfcore.cli import app
 from tfcore.cli import score as _commands  # noqa: F401 (registers the commands)
+from tfcore.methods.score import score_run
+from tfcore.methods.transfusion.maps import final_maps
 from tfcore.metrics.aupro import aupro
 from tfcore.metrics.auroc import image_auroc
-from tfcore.methods.transfusion.maps import final_maps
 from tfcore.metrics.maps import image_scores
 from tfcore.metrics.rows import COLUMNS
 from tfcore.metrics.score import Bootstrap, score_maps
-from tfcore.methods.score import score_run
 from tfcore.runs.run import Run
 from tfcore.runtime.errors import UserError
-from tfcore.runtime.files import sha256_of
-from tfcore.runtime.files import digest
+from tfcore.runtime.files import digest, sha256_of
 
 SCORE = {
     "lambda": 0.9,

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from tfcore.methods.registry import load_settings
 from tfcore.settings.doc import OTHER_EFFECTS, UNITS, effect, settings_page
 from tfcore.settings.variants import PROTOCOLS, Settings
-from tfcore.methods.registry import load_settings
 
 ROOT = Path(__file__).parents[2]
 

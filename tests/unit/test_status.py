@@ -11,10 +11,10 @@ from typer.testing import CliRunner
 
 import tfcore.cli.operations  # noqa: F401
 from tfcore.cli import app
+from tfcore.methods.registry import parse_settings
 from tfcore.operations.plan import make_plan
 from tfcore.operations.status import lock_file, make_status
 from tfcore.runs.run import Run
-from tfcore.methods.registry import parse_settings
 from tfcore.training.lock import locked
 
 

@@ -4,10 +4,9 @@ import pandas as pd
 import pytest
 from maps_file import made_up_maps
 from test_score import SCORE
-
-from tfcore.methods.score import score_run
 from tfcore.metrics.sweep import grid_run
-from tfcore.methods.score import sweep_run
+
+from tfcore.methods.score import score_run, sweep_run
 from tfcore.runtime.files import read_json, sha256_of
 
 SWEEPS = {"lambda": [0.0, 0.5, 1.0], "kernel": [1, 5], "mask": ["disc", "recon", "last"]}

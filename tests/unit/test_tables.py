@@ -7,10 +7,9 @@ from dataclasses import replace
 import pytest
 from fabricated import DEMO, ROOT, paper_settings, write_metrics
 
-from tfcore.metrics.gather import gather, gathered_for
+from tfcore.metrics.gather import gather, gathered_for, read_metrics
 from tfcore.report.claims.claims import write_claims
 from tfcore.report.measured import Measured, Source
-from tfcore.metrics.gather import read_metrics
 from tfcore.report.tables.ablations import Ablation, _largest, change, published_change
 from tfcore.report.tables.overview import make_table, write_tables
 from tfcore.report.tables.published_cells import difference

@@ -15,20 +15,19 @@ import pytest
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from tfcore.operations.cpu_guard import check_scale
 from tiny_training import CPU, RUN, SIZE, TRAIN, make_packed, settings_of
 
 import tfcore.methods.transfusion.train
 import tfcore.runtime.files
-from tfcore.methods.transfusion.train import AdamW, Training, new_network
 from tfcore.data.training_data import TrainingData
 from tfcore.methods.train import train
-from tfcore.operations.cpu_guard import check_scale
+from tfcore.methods.transfusion.settings import TrainingSettings
+from tfcore.methods.transfusion.train import AdamW, Training, new_network
 from tfcore.runs.run import Run
 from tfcore.runtime.device import precision_name
 from tfcore.runtime.errors import InterruptedTraining, UserError
-from tfcore.runtime.files import read_json, sha256_of
-from tfcore.methods.transfusion.settings import TrainingSettings
-from tfcore.runtime.files import digest
+from tfcore.runtime.files import digest, read_json, sha256_of
 from tfcore.training.log import TrainingLog
 
 

@@ -2,10 +2,10 @@ import pytest
 import torch
 from method_settings import TINY
 
-from tfcore.methods.transfusion.unet import UNet, attend, row_encoding, sinusoidal_encoding
 from tfcore.methods.transfusion.operations import count_parameters
-from tfcore.runtime.errors import SettingsError, UserError
 from tfcore.methods.transfusion.settings import ModelSettings
+from tfcore.methods.transfusion.unet import UNet, attend, row_encoding, sinusoidal_encoding
+from tfcore.runtime.errors import SettingsError, UserError
 
 ENCODINGS = ("sinusoidal", "row", "none")
 

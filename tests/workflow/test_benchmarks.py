@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tfcore.training.seeds import step_generator
 from tfcore.methods.registry import load_settings
+from tfcore.training.seeds import step_generator
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # the benchmarks are no part of the package
 from benchmarks import speed

@@ -13,11 +13,10 @@ import pytest
 import torch
 import yaml
 
-from tfcore.runs.stages import foreground_source, stage_settings
-from tfcore.runs.run import manifest_file
-from tfcore.runtime.files import sha256_of
-from tfcore.runtime.files import digest
 from tfcore.methods.registry import load_settings
+from tfcore.runs.run import manifest_file
+from tfcore.runs.stages import foreground_source, stage_settings
+from tfcore.runtime.files import digest, sha256_of
 
 ROOT = Path(__file__).resolve().parents[2]
 SNAKEMAKE = Path(sys.executable).parent / "snakemake"

@@ -11,8 +11,8 @@ from tfcore.data.check import check_data
 from tfcore.data.fetch import fetch
 from tfcore.data.pack import pack, pack_textures
 from tfcore.data.packed import Packed, packed_textures
-from tfcore.settings.sections import TextureSettings
 from tfcore.methods.registry import load_settings
+from tfcore.settings.sections import TextureSettings
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT.parent / "shared/data"
