@@ -8,14 +8,12 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from tfcore.anomalies.geometry import rotate
 from tfcore.anomalies.perlin import random_perlin
-from tfcore.anomalies.textures import augment, shuffle_tiles
+from tfcore.anomalies.synthesis import anomalous_images, anomaly_source, dilated, uniform
 from tfcore.methods.transfusion.diffusion import beta_table, compose, resolved, training_timesteps
 from tfcore.methods.transfusion.settings import AnomalySettings, TrainingSettings
-from tfcore.runtime.device import take
 from tfcore.runtime.errors import UserError
 
 
@@ -57,12 +55,14 @@ def make_batch(
     count = anomalous_images(batch, options.fraction)
     if count:
         noise = random_perlin(count, options.perlin_exponents, height, width, generator, device)[:, None]
-        noise = rotate(noise, _uniform(count, -90, 90, generator), "bilinear")
+        noise = rotate(noise, uniform(count, -90, 90, generator), "bilinear")
         allowed = _allowed(foregrounds[:count], options)
         mask[:count] = (noise.abs() > options.threshold) * allowed
         previous[:count] = previous_masks(noise, options, generator) * allowed
-        source = anomaly_source(pixels[:count], textures, options, generator)
-        kept = _uniform(count, *options.transparency, generator).to(device, non_blocking=True).view(-1, 1, 1, 1)
+        source = anomaly_source(
+            pixels[:count], textures, options.texture_fraction, options.operations, options.tiles, generator
+        )
+        kept = uniform(count, *options.transparency, generator).to(device, non_blocking=True).view(-1, 1, 1, 1)
         anomaly[:count] = mask[:count] * (kept * normal[:count] + (1 - kept) * source)
     if resolved(options.previous_mask, "anomalies.previous_mask") == "noise_threshold":
         previous = previous * (t != high).view(-1, 1, 1, 1)  # the reverse process starts from an empty mask
@@ -72,39 +72,15 @@ def make_batch(
     return Batch(normal, anomaly, mask, previous, t, compose(normal, anomaly, mask, betas[t]), betas)
 
 
-def anomalous_images(batch: int, fraction: float) -> int:
-    """Return how many images of a batch get an anomaly: the share rounded down, but at least one if it is not 0."""
-    return max(1, int(batch * fraction)) if fraction else 0
-
-
-def anomaly_source(images: Tensor, textures: Tensor, options: AnomalySettings, generator: torch.Generator) -> Tensor:
-    """Return what is pasted into images (B, 3, H, W) in [0, 255]: augmented textures or shuffled tiles, in [-1, 1]."""
-    source, device = generator.device, images.device
-    textured = torch.rand(len(images), generator=generator, device=source) < options.texture_fraction
-    chosen = torch.randint(len(textures), (len(images),), generator=generator, device=source)
-    foreign, own = (kind.nonzero().flatten() for kind in (textured, ~textured))  # draws are on the CPU: no waiting
-    mixed = images.clone()
-    if len(foreign):
-        taken = take(textures, chosen[foreign], device).permute(0, 3, 1, 2).float()
-        if taken.shape[2:] != images.shape[2:]:
-            taken = F.interpolate(taken, images.shape[2:], mode="bilinear", antialias=True)
-        mixed[foreign.to(device, non_blocking=True)] = taken
-    pasted = augment(mixed, options.operations, generator)
-    if len(own):
-        own = own.to(device, non_blocking=True)
-        pasted[own] = shuffle_tiles(pasted[own], options.tiles, generator)
-    return pasted / 127.5 - 1
-
-
 def previous_masks(noise: Tensor, options: AnomalySettings, generator: torch.Generator) -> Tensor:
     """Simulate the imperfect estimate of the step before, from the noise (B, 1, H, W) behind the mask.
 
-    ``perlin``: the noise thresholded anew, half of them higher and half lower, then a share dropped.
+    ``perlin``: the noise thresholded again, half of them higher and half lower, then a share dropped.
     ``noise_threshold`` as released: that share gets the noise's maximum as threshold, the rest in equal parts a higher,
     the same and a lower one. The maximum does not empty a mask whose negative lobes are larger.
     """
     batch = len(noise)
-    drawn = (_uniform(batch, 0, 1, generator) for _ in range(2))
+    drawn = (uniform(batch, 0, 1, generator) for _ in range(2))
     kind, place = (value.to(noise.device, non_blocking=True).view(-1, 1, 1, 1) for value in drawn)
     higher = options.threshold + (1 - options.threshold) * place
     lower = options.threshold * place
@@ -123,26 +99,20 @@ def _allowed(foregrounds: Tensor, options: AnomalySettings) -> Tensor:
     """Return where anomalies may lie (B, 1, H, W): the dilated foreground, or everywhere."""
     if not options.foreground:
         return torch.ones_like(foregrounds, dtype=torch.float32)[:, None]
-    side = options.foreground_dilation
-    padded = F.pad(foregrounds[:, None].float(), (side // 2, (side - 1) // 2) * 2)
-    return padded.unfold(2, side, 1).amax(-1).unfold(3, side, 1).amax(-1)
+    return dilated(foregrounds, options.foreground_dilation)
 
 
 def _rotate_together(maps: list[Tensor], options: AnomalySettings, generator: torch.Generator) -> list[Tensor]:
     """Rotate a share of the samples, image, target and masks alike; nearest pixels, so that Eq. 2 stays exact."""
     batch, device = len(maps[0]), maps[0].device
-    turned = (_uniform(batch, 0, 1, generator) < options.rotation_probability).nonzero().flatten()
-    degrees = _uniform(batch, -options.rotation_degrees, options.rotation_degrees, generator)
+    turned = (uniform(batch, 0, 1, generator) < options.rotation_probability).nonzero().flatten()
+    degrees = uniform(batch, -options.rotation_degrees, options.rotation_degrees, generator)
     if not len(turned):
         return maps
     index = turned.to(device, non_blocking=True)
     rotated = rotate(torch.cat([values[index] for values in maps], dim=1), degrees[turned], "nearest")
     parts = torch.split(rotated, [values.shape[1] for values in maps], dim=1)
     return [values.index_copy(0, index, part) for values, part in zip(maps, parts, strict=True)]
-
-
-def _uniform(count: int, low: float, high: float, generator: torch.Generator) -> Tensor:
-    return low + (high - low) * torch.rand(count, generator=generator, device=generator.device)
 
 
 def _check(images: Tensor, foregrounds: Tensor, textures: Tensor) -> None:
