@@ -14,18 +14,11 @@ include: "workflow/rules/infer.smk"
 include: "workflow/rules/score.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/figures.smk"
-include: "workflow/rules/galleries.smk"
 include: "workflow/rules/report.smk"
-include: "workflow/rules/release.smk"
-
-
-localrules:
-    all_tables,
-    ablations,
 
 
 rule all_tables:
-    """Everything: the tables, the checkpoints they stand on, figures and the report page."""
+    """Everything: the tables, the checkpoints behind them, figures and the report page."""
     default_target: True
     input:
         rules.checkpoints.input,
@@ -37,6 +30,6 @@ rule all_tables:
 rule ablations:
     """Table 4 and the sweeps over λ and filter size."""
     input:
-        rules.table4.input,
+        files_of("table4"),
         "results/figures/lambda_sweep.png",
         "results/figures/kernel_sweep.png",

@@ -9,38 +9,37 @@ import typer
 
 from tfcore.cli import app
 from tfcore.cli.options import DEFAULT_PARAMS, Params
+from tfcore.methods.registry import load_settings
+from tfcore.runs.run import METRICS, TIMING
 from tfcore.runtime.errors import UserError
 
 Metrics = Annotated[Path, typer.Option(help="Gathered metrics.")]
 Timing = Annotated[Path, typer.Option(help="Measured inference times, for Table 5.")]
 
 SNAKEMAKE = "snakemake --profile slurm"
-METRICS, TIMING = Path("results/metrics.csv"), Path("results/timing.csv")
 
 
 @app.command("tables")
 def tables(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Tables: table1 … table9, table_DATASET; default: all.")
+    ] = None,
     params: Params = DEFAULT_PARAMS,
     metrics: Metrics = METRICS,
     files_from: Annotated[
         Path | None, typer.Option(help="Text file with one score file a line, to read instead of the gathered metrics.")
     ] = None,
-    number: Annotated[list[int] | None, typer.Option(help="Table of the paper, 1-9; repeat; default: all.")] = None,
-    dataset: Annotated[list[str] | None, typer.Option(help="Table of a dataset that the paper lacks; repeat.")] = None,
     timing: Timing = TIMING,
     out: Annotated[Path, typer.Option(help="Folder for the tables.")] = Path("results/tables"),
     show: Annotated[bool, typer.Option("--show", help="Print the tables as well.")] = False,
 ) -> None:
     """Write the paper's tables as Markdown, LaTeX and CSV, from what has been measured so far."""
-    from tfcore.methods.registry import load_settings
     from tfcore.metrics.gather import gathered_for, read_list
     from tfcore.report.tables.overview import write_tables
 
     settings = load_settings(*params)
-    for name in dataset or []:
-        settings.dataset(name)  # refused before anything is read
     rows = metrics if files_from is None else gathered_for(settings, read_list(files_from))
-    for file in write_tables(rows, settings, out, number, timing, dataset):
+    for file in write_tables(rows, settings, out, names, timing):
         if show and file.suffix == ".md" and not file.stem.endswith("_intervals"):
             typer.echo(file.read_text(encoding="utf-8"))
 
@@ -53,7 +52,6 @@ def explain(
     timing: Timing = TIMING,
 ) -> None:
     """Tell from which runs, settings and commits a table was made."""
-    from tfcore.methods.registry import load_settings
     from tfcore.report.explain import explain as explained
 
     typer.echo(explained(table, load_settings(*params), metrics, timing))
@@ -66,7 +64,6 @@ def claims(
     out: Annotated[Path, typer.Option(help="Folder for the table.")] = Path("results/tables"),
 ) -> None:
     """Check the paper's statements against the measured numbers: held, not held, or not measured yet."""
-    from tfcore.methods.registry import load_settings
     from tfcore.report.claims.claims import write_claims
 
     write_claims(metrics, load_settings(*params), out)
@@ -96,7 +93,6 @@ def figure(
     ] = None,
 ) -> None:
     """Draw one figure as PNG and SVG, with its data as CSV beside it."""
-    from tfcore.methods.registry import load_settings
     from tfcore.report.figures import curves, pictures
 
     settings = load_settings(*params)
@@ -125,7 +121,6 @@ def settings_doc(
     out: Annotated[Path, typer.Option(help="Markdown file to write.")] = Path("docs/settings.md"),
 ) -> None:
     """Write the settings page of the documentation from the settings models."""
-    from tfcore.methods.registry import load_settings
     from tfcore.runs.stages import effect
     from tfcore.runtime.files import write_text
     from tfcore.settings.doc import settings_page
@@ -142,7 +137,6 @@ def report(
     examples: Annotated[int, typer.Option(help="Examples per category.", min=1)] = 6,
 ) -> None:
     """Write the report: one self-contained page of everything that has been measured in this folder."""
-    from tfcore.methods.registry import load_settings
     from tfcore.report.page.page import write_page
 
     write_page(Path(), load_settings(*params), out, snakemake, examples)

@@ -12,12 +12,11 @@ import numpy as np
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
-import tfcore
 from tfcore.data import images
 from tfcore.data.layouts import find_category
 from tfcore.data.manifest import FOREGROUND, Entry, read_manifest
 from tfcore.data.samples import Sample, foreground_of
-from tfcore.runs.stages import foreground_source
+from tfcore.runs.stages import PACK_VERSION, foreground_source
 from tfcore.runtime.errors import UserError
 from tfcore.runtime.files import replacing_folder, sha256_of, write_json, writing
 from tfcore.runtime.parallel import run_all
@@ -79,7 +78,7 @@ def pack(
         about = {
             "dataset": dataset,
             "category": category,
-            "recipe": tfcore.PACK_RECIPE,
+            "version": PACK_VERSION,
             "size": size,
             "counts": {"train": len(train), "good": len(test) - anomalous, "anomalous": anomalous},
             "sha256": {path.name: sha256_of(path) for path in sorted(folder.glob("*.npy"))},
@@ -110,7 +109,7 @@ def pack_textures(raw: Path | str, settings: TextureSettings, out: Path | str, w
         run_all(pack_one, list(enumerate(files)), "pack textures", workers)
         pixels.flush()
         about = {
-            "recipe": tfcore.PACK_RECIPE,
+            "version": PACK_VERSION,
             "count": len(files),
             "size": settings.size,
             "sha256": sha256_of(folder / "images.npy"),

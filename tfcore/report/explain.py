@@ -1,6 +1,5 @@
 """Which runs, settings and commits a table is made from."""
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +8,8 @@ from tabulate import tabulate
 
 from tfcore.metrics.gather import AVERAGE, gathered_for, read_metrics
 from tfcore.report.measured import Measured
-from tfcore.report.tables.by_category import dataset_table
-from tfcore.report.tables.overview import table_of
-from tfcore.report.tables.table import Table, markdown
+from tfcore.report.tables.overview import make_table
+from tfcore.report.tables.table import markdown
 from tfcore.runs.needed import score_files
 from tfcore.runs.record import read_record
 from tfcore.runs.run import Run, record_of
@@ -30,7 +28,7 @@ def explain(file: Path, settings: Settings, metrics: Path | None = None, timing:
         raise UserError(f"{file}: no such table; `python -m tfcore tables` makes it")
     rows = gathered_for(settings, score_files(settings)) if metrics is None else read_metrics(metrics)
     measured = Measured(rows, settings)
-    table = _made_again(file, measured, timing)
+    table = make_table(file.stem, measured, timing)
     given = "the scores in results" if metrics is None else str(metrics)
     same = file.read_text(encoding="utf-8").strip() == markdown(table).strip()
     state = f"is what {given} give" if same else f"differs from what {given} give now; make it again"
@@ -47,15 +45,6 @@ def explain(file: Path, settings: Settings, metrics: Path | None = None, timing:
     blocks += [tabulate(lines, columns)] if lines else []
     blocks += [f"settings {key}:\n{yaml.safe_dump(values, sort_keys=False)}" for key, values in settings_used.items()]
     return "\n\n".join(blocks)
-
-
-def _made_again(file: Path, measured: Measured, timing: Path | None) -> Table:
-    if match := re.fullmatch(r"table([1-9])", file.stem):
-        return table_of(int(match[1]), measured, timing)
-    name = file.stem.removeprefix("table_")
-    if name in measured.settings.datasets:
-        return dataset_table(name, measured)
-    raise UserError(f"{file}: not one of the tables table1.md … table9.md or table_DATASET.md")
 
 
 def _used(measured: Measured) -> tuple[list[Run], list[tuple[str, str]]]:

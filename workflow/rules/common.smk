@@ -4,28 +4,33 @@
 import json
 import os
 import re
+import shlex
 import sys
+from argparse import ArgumentParser
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import cache
+from itertools import chain
 
-from tfcore.settings.sections import RELEASE, RELEASE_OVERRIDES
-from tfcore.settings.variants import Settings
-from tfcore.runtime.files import digest
+from safetensors import SafetensorError, safe_open
+from snakemake_interface_executor_plugins.settings import ExecMode
+
+from tfcore.data.content import content_of
 from tfcore.methods.registry import load_settings, parse_settings
-from tfcore.settings.loading import merge, read_settings
+from tfcore.paper.numbers import published_digest
+from tfcore.runs.needed import PLACES, TABLES, dataset_for, further_datasets, needed_by, reported_variants
+from tfcore.runs.needed import selected_runs, shown_runs, shown_settings, timed_run
+from tfcore.runs.record import read_record
 from tfcore.runs.results import Results
+from tfcore.runs.run import ANY, METRICS, TEXTURES_FOLDER, TIMING, Run, record_of
+from tfcore.runs.stages import TABLE_VERSION, Result, foreground_source, shared_run, stage_settings
 from tfcore.runtime.errors import UserError
-from tfcore.runtime.files import write_json, write_text
-from tfcore.runs.needed import selected_runs
-from tfcore.runs.run import Run, manifest_file, packed_folder
-from tfcore.runs.stages import foreground_source, shared_run, shared_variant, stage_settings
+from tfcore.runtime.files import digest, read_json, write_json, write_text
+from tfcore.settings.loading import merge, read_settings
 
 # `python` in a rule is the one that runs Snakemake, also when its environment is not activated.
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
 DEMO_DATA = "data/demo/"  # made by the rule make_demo_data in the working directory
-RUN = "{dataset}/{category}/{variant}/seed{seed}"
 
 
 def located(path):
@@ -66,24 +71,12 @@ def checked_settings():
         section["local"] = located(section["local"])
     for section in values["datasets"].values():
         section["foregrounds"] = located(section["foregrounds"])
-    if settings.run.release is not None:  # a variant that is only scored, by release_tables
-        values["run"] |= {"release": located(settings.run.release), "variants": settings.selected_variants}
-        values["variants"][RELEASE] = RELEASE_OVERRIDES
-    with one_line_errors():
-        return parse_settings(values, f"run.release: {settings.run.release}")
+    return parse_settings(values, " + ".join(sources))
 
 
-def only_variant(settings, variant, seed):
-    """Return settings whose tables report one variant and one seed."""
-    values = settings.model_dump(mode="json", by_alias=True)
-    values["run"] |= {"variants": [variant], "seeds": [seed], "sweep_variants": [variant]}
-    values["tables"]["baseline"] = variant
-    return Settings.model_validate(values)
-
-
-def written_settings(settings):
+def written_settings():
     """Write what the jobs read, once, under a name that follows from its content."""
-    values = settings.model_dump(mode="json", by_alias=True)
+    values = SETTINGS.model_dump(mode="json", by_alias=True)
     file = Path("work/settings") / f"{digest(values)}.json"
     if not file.exists():
         write_json(file, values)
@@ -105,22 +98,11 @@ def as_params(value):
 
 
 SETTINGS = checked_settings()
-PARAMS = written_settings(SETTINGS)
-DATASETS = SETTINGS.run.datasets
-CATEGORIES = [(name, category) for name in DATASETS for category in SETTINGS.datasets[name].categories]
-VARIANTS = SETTINGS.selected_variants
-SEEDS = SETTINGS.run.seeds
-STAGES = {
-    stage: {variant: stage_settings(SETTINGS, stage, variant) for variant in SETTINGS.variants}
-    for stage in ("train", "infer", "score", "sweep")
-}
-PACKING = stage_settings(SETTINGS, "pack")
-# Variants whose settings of a stage are equal share its result.
-TRAINED_AS = {variant: shared_variant(SETTINGS, "train", variant) for variant in SETTINGS.variants}
-INFERRED_AS = {variant: shared_variant(SETTINGS, "infer", variant) for variant in SETTINGS.variants}
-BASELINE = SETTINGS.tables.baseline
+PARAMS = written_settings()
 RESULTS = Results(SETTINGS)  # which of them are there and current
-SHOWN = Run(*CATEGORIES[0], TRAINED_AS[BASELINE], SEEDS[0])  # the run of Table 5 and of the reverse process
+BASELINE = SETTINGS.tables.baseline
+DATASETS = SETTINGS.run.datasets
+CATEGORIES = [Run(name, category) for name in DATASETS for category in SETTINGS.datasets[name].categories]
 
 
 wildcard_constraints:
@@ -129,43 +111,37 @@ wildcard_constraints:
     variant=r"[^/]+",
     seed=r"\d+",
     epoch=r"\d+",
-    number=r"\d+",
 
 
-def per_category(pattern):
-    """Return the pattern's path for every selected category."""
-    return [pattern.format(dataset=dataset, category=category) for dataset, category in CATEGORIES]
+def needed_files(target, *stages):
+    """Return the results of some stages that a target is made from."""
+    return [str(result.file) for result in needed_by(SETTINGS, [target]) if result.stage in stages]
 
 
-def per_run(pattern, variants, shared_as=None, datasets=DATASETS):
-    """Return the pattern's path for every category that a variant covers and every seed; none twice.
-
-    `shared_as` gives the variant under whose name a result lies.
-    """
-    runs = selected_runs(SETTINGS, variants, datasets)
-    if shared_as is not None:
-        runs = [replace(run, variant=shared_as[run.variant]) for run in runs]
-    return list(dict.fromkeys(pattern.format(**vars(run)) for run in runs))
+@cache
+def params_of(stage, variant):
+    """Return what a stage reads of a variant's settings, as Snakemake compares it."""
+    return as_params(stage_settings(SETTINGS, stage, variant))
 
 
 def settings_of(stage):
     """Return a `params:` function with the stage's settings of the job's variant."""
-    return lambda wildcards: as_params(STAGES[stage][wildcards.variant])
+    return lambda wildcards: params_of(stage, wildcards.variant)
 
 
-def run_of(wildcards, variant=None):
-    """Return the run that the wildcards name, or the same run of another variant."""
-    return Run(wildcards.dataset, wildcards.category, variant or wildcards.variant, int(wildcards.seed))
+def run_of(wildcards):
+    """Return the run that the wildcards name."""
+    return Run(wildcards.dataset, wildcards.category, wildcards.variant, int(wildcards.seed))
 
 
-def checkpoint_of(wildcards):
-    """Return the checkpoint that a run is inferred with."""
-    return run_of(wildcards, TRAINED_AS[wildcards.variant]).checkpoint
+def source_of(stage):
+    """Return an input function: what the job's result is made from, a checkpoint or anomaly maps."""
+    return lambda wildcards: str(RESULTS.source_of(Result(stage, run_of(wildcards), wildcards.get("epoch"))).file)
 
 
-def maps_of(wildcards):
-    """Return the maps that a run is scored from."""
-    return run_of(wildcards, INFERRED_AS[wildcards.variant]).maps
+def source_record_of(stage):
+    """Return an input function: the record of what the job's result is made from."""
+    return lambda wildcards: str(RESULTS.source_of(Result(stage, run_of(wildcards), wildcards.get("epoch"))).record)
 
 
 def foreground_of(wildcards):
@@ -173,12 +149,12 @@ def foreground_of(wildcards):
     return foreground_source(SETTINGS.datasets[wildcards.dataset], wildcards.category)
 
 
-@cache
-def is_made(run, stage, epoch=None):
-    """Return whether the run's checkpoint or maps (of an epoch) are here and are what the settings ask for."""
-    if stage == "train":
-        return RESULTS.trained(run)
-    return is_made(shared_run(SETTINGS, "train", run), "train") and RESULTS.inferred(run, epoch)
+def pack_of(run):
+    """Return what stands for a category's packed images."""
+    return str(run.packed / "pack.json")
+
+
+PACKED_TEXTURES = str(TEXTURES_FOLDER / "pack.json")
 
 
 # The images are asked for only by jobs that will run. An edge from data to a finished training would let Snakemake
@@ -186,13 +162,199 @@ def is_made(run, stage, epoch=None):
 # images are still the same. Such conditional inputs need the rerun trigger "input" off: see profiles/default.
 def images_to_train(wildcards):
     """Return the packed images and textures, unless the checkpoint is there already."""
-    if is_made(run_of(wildcards), "train"):
-        return []
-    return [f"data/packed/{wildcards.dataset}/{wildcards.category}/pack.json", "data/packed/textures/pack.json"]
+    run = run_of(wildcards)
+    return [] if RESULTS.is_made(Result("train", run)) else [pack_of(run), PACKED_TEXTURES]
 
 
 def images_to_infer(wildcards):
-    """Return the packed images, unless the maps are there already."""
-    if is_made(run_of(wildcards), "infer", wildcards.get("epoch")):
+    """Return the packed images, unless the anomaly maps are there already."""
+    result = Result("infer", run_of(wildcards), wildcards.get("epoch"))
+    made = RESULTS.is_made(RESULTS.source_of(result)) and RESULTS.is_made(result)
+    return [] if made else [pack_of(result.run)]
+
+
+def demo_data(section):
+    """Return the demo's data for a section that reads them."""
+    return ["data/demo/made.json"] if (section.local or "").startswith(DEMO_DATA) else []
+
+
+def content_of_textures():
+    """Return a file that changes when the files of a local copy do: the textures are then linked and packed anew."""
+    local = Path(SETTINGS.textures.local or "")
+    if SETTINGS.textures.local is None or demo_data(SETTINGS.textures) or not local.exists():
         return []
-    return [f"data/packed/{wildcards.dataset}/{wildcards.category}/pack.json"]
+    file = Path("work/local_textures.json")
+    content = {"local": str(local), "content": content_of(local)}
+    if not file.exists() or read_json(file) != content:
+        write_json(file, content)
+    return [str(file)]
+
+
+def is_packed(wildcards):
+    """Return whether a category's pack is here and is what the settings ask for: it then needs no images."""
+    about = read_record(Run(wildcards.dataset, wildcards.category).packed / "pack.json") or {}
+    packing = stage_settings(SETTINGS, "pack")
+    wanted = {"version": packing["version"], "size": packing["resize"], "foreground": foreground_of(wildcards)}
+    return wanted.items() <= about.items()
+
+
+def changed_source(wildcards):
+    """Return a file that has just been written when the settings name another source than the data came from."""
+    marker = Path(f"data/raw/{wildcards.dataset}.json")
+    local = SETTINGS.datasets[wildcards.dataset].local
+    if not marker.exists() or (read_record(marker) or {}).get("local") == local:
+        return []
+    file = Path(f"work/sources/{wildcards.dataset}.json")
+    write_json(file, {"local": local})
+    return [str(file)]
+
+
+def raw_to_check(wildcards):
+    """Return the raw data, unless the manifest is there and nobody has asked for a new check of it."""
+    manifest = Run(wildcards.dataset, wildcards.category).manifest
+    forced = workflow.dag_settings.forceall or {"check_category", str(manifest)} & {*workflow.dag_settings.forcerun}
+    return [] if manifest.exists() and not forced else [f"data/raw/{wildcards.dataset}.json"]
+
+
+def refuse_paper_scale():
+    """Refuse trainings that a CPU would never end, before data are fetched for them; raises `UserError`."""
+    jobs = [job for job in workflow.dag.needrun_jobs() if job.rule.name == "train_model"]
+    if not jobs or SETTINGS.hardware.device != "auto":
+        return
+    import torch  # takes seconds, as do some of these
+
+    from tfcore.methods.cpu_guard import check_training
+    from tfcore.operations.plan import image_counts
+
+    if torch.cuda.is_available():
+        return
+    for job in jobs:
+        counts = image_counts(SETTINGS, job.wildcards.dataset, job.wildcards.category)
+        if counts is not None:  # else the training itself asks
+            check_training(stage_settings(SETTINGS, "train", job.wildcards.variant), counts[0])
+
+
+SHOWN = timed_run(SETTINGS)  # the run of Table 5 and of the reverse process
+PLACE = {str(number): dataset_for(SETTINGS, name) for number, name in PLACES.items()}
+SHOWS = {"1": "image AUROC", "2": "image AUROC", "3": "detection and localisation", "4": "ablations"}
+SHOWS |= {"5": "inference time", "6": "AUPRO", "7": "AUPRO", "8": "best epoch", "9": "best epoch"}
+
+
+def selected():
+    """Return those settings that tables and sweep figures read, beside what is in the scores."""
+    kept = {"title", "layout", "published", "categories"}
+    return SETTINGS.model_dump(mode="json", by_alias=True, include={"tables", "run"}) | {
+        "datasets": {name: SETTINGS.datasets[name].model_dump(include=kept) for name in DATASETS},
+        "variants": SETTINGS.variants,
+        "baseline": stage_settings(SETTINGS, "train", BASELINE),
+    }
+
+
+BESIDE = {"version": TABLE_VERSION, "published": published_digest()}  # what tables and the page read beside scores
+
+
+def scores_of(table):
+    """Return the scores that a table shows, and no more: asking for one makes no run that it does not need."""
+    if table in [f"table{number}" for number in TABLES]:
+        return needed_files(table, "score", "sweep")
+    runs = selected_runs(SETTINGS, reported_variants(SETTINGS), [table.removeprefix("table_")])
+    return [str(run.scores) for run in runs]
+
+
+def table_files(table):
+    """Return every file of a table but its Markdown."""
+    return [f"results/tables/{table}{ending}" for ending in (".csv", ".tex", "_intervals.md", "_intervals.tex")]
+
+
+def files_of(table):
+    """Return every file of a table. Targets ask for all of them: Snakemake makes again only what is asked for."""
+    return [f"results/tables/{table}.md", *table_files(table)]
+
+
+def labels_of(wildcards):
+    """Return a table's labels in Snakemake's report."""
+    name = wildcards.table.removeprefix("table").removeprefix("_")
+    if name in DATASETS:
+        return {"table": "further", "shows": "image AUROC and AUPRO", "dataset": SETTINGS.datasets[name].title}
+    place = PLACE.get(name)
+    title = SETTINGS.datasets[place].title if place else PLACES.get(int(name), "all")
+    return {"table": name, "shows": SHOWS[name], "dataset": title}
+
+
+def timed_settings():
+    """Return what decides the times of Table 5."""
+    training = stage_settings(SETTINGS, "train", BASELINE)
+    timed = SETTINGS.tables.model_dump(include={"inference_steps", "inference_batches"})
+    return timed | {name: training.get(name) for name in ("method", "model", "diffusion", "data")}
+
+
+# The weights do not matter for the time, so a checkpoint that is there is no input: when another run is shown, the times
+# of the device that they were measured on stay.
+def model_to_time(wildcards):
+    """Return the checkpoint, unless it is there already."""
+    return [] if RESULTS.is_made(Result("train", SHOWN)) else [str(SHOWN.checkpoint)]
+
+
+def scores_so_far():
+    """Return the score files that are there and are what the settings ask for, and those that are there but are not."""
+    results = needed_by(SETTINGS, ["metrics"])
+    current = [result.file for result in results if RESULTS.is_made(result)]
+    return current, [result.file for result in results if result.file.exists() and result.file not in current]
+
+
+def shown_files(stage, file):
+    """Return an input function: a file of the result of every run that the figures of the job's dataset show."""
+    return lambda wildcards: [
+        str(file(shared_run(SETTINGS, stage, run))) for run in shown_runs(SETTINGS, wildcards.dataset)
+    ]
+
+
+def figure_files(name):
+    """Return every file of a figure but its picture."""
+    return [f"results/figures/{name}.svg", f"results/figures/{name}.csv"]
+
+
+def traced_checkpoint(file):
+    """Return the sha256 of the checkpoint that a trace was made with; None without a trace."""
+    try:
+        with safe_open(file, framework="numpy") as trace:
+            return (trace.metadata() or {}).get("checkpoint_sha256")
+    except (OSError, SafetensorError):
+        return None
+
+
+def images_to_trace(wildcards):
+    """Return the packed images, unless the trace is there already and is of the checkpoint that is there."""
+    run = run_of(wildcards)
+    if RESULTS.is_made(Result("train", run)):
+        if traced_checkpoint(run.trace) == read_json(record_of(run.checkpoint)).get("model_sha256"):
+            return []
+    return [pack_of(run)]
+
+
+def gallery_images(wildcards):
+    """Return the packed images and textures, unless the picture and its run's checkpoint are there already."""
+    run = shared_run(SETTINGS, "train", Run(wildcards.dataset, wildcards.category, BASELINE, SETTINGS.run.seeds[0]))
+    file = Path(f"results/figures/{wildcards.kind}/{wildcards.dataset}_{wildcards.category}.png")
+    made = file.exists() and RESULTS.is_made(Result("train", run))
+    return [] if made else [pack_of(run), PACKED_TEXTURES]
+
+
+def given_command():
+    """Return the command that Snakemake was started with: what decides where and what it makes, without targets.
+
+    Options of several values come first and one of a single value last, so that a target can follow.
+    """
+    parser = ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--configfile", "--configfiles", nargs="+", default=[])
+    parser.add_argument("--config", "-C", nargs="*", default=[])
+    for option in ("--snakefile", "--directory", "--executor", "--jobs", "--cores"):
+        parser.add_argument(option, option[1:3], nargs=1, default=[])
+    parser.add_argument("--profile", action="append", default=[])
+    given = vars(parser.parse_known_args()[0])
+    profiles = given.pop("profile") or [name for name in [os.environ.get("SNAKEMAKE_PROFILE")] if name]
+    options = [[f"--{name}", *values] for name, values in given.items() if values]
+    return shlex.join(["snakemake", *chain(*options, *(["--profile", name] for name in profiles))])
+
+
+COMMAND = given_command()  # the page has commands to copy

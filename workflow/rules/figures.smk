@@ -1,54 +1,10 @@
 # Figures, each as PNG and SVG with its data as CSV beside it. They draw the baseline's runs with the first seed.
 
-from safetensors import SafetensorError, safe_open
-
-SHOWN_MAPS = f"results/maps/{{dataset}}/{{category}}/{INFERRED_AS[BASELINE]}/seed{SEEDS[0]}"
-SHOWN_LOSSES = f"results/checkpoints/{{dataset}}/{{category}}/{TRAINED_AS[BASELINE]}/seed{SEEDS[0]}/log.csv"
-SHOWN_TRACE = f"results/trace/{SHOWN.id}.safetensors"
-SWEEP_SETTINGS = SELECTED | {"shown": STAGES["score"][BASELINE]["score"]}  # λ and kernel are drawn as lines
-PICTURES = ["reconstructions", "failures", "examples"]
-
-
-localrules:
-    figures,
-
-
-def of_dataset(pattern):
-    """Return an input function: the pattern's path for every category of the job's dataset."""
-    return lambda wildcards: [
-        pattern.format(dataset=wildcards.dataset, category=category)
-        for category in SETTINGS.datasets[wildcards.dataset].categories
-    ]
-
-
-def figure_files(name):
-    """Return every file of a figure but its picture."""
-    return [f"results/figures/{name}.svg", f"results/figures/{name}.csv"]
-
-
-def traced_checkpoint(file):
-    """Return the sha256 of the checkpoint that a trace was made with; None without a trace."""
-    try:
-        with safe_open(file, framework="numpy") as trace:
-            return (trace.metadata() or {}).get("checkpoint_sha256")
-    except (OSError, SafetensorError):
-        return None
-
-
-def images_to_trace(wildcards):
-    """Return the packed images, unless the trace is there already and is of the checkpoint that is there."""
-    run = run_of(wildcards)
-    if is_made(run, "train"):
-        record = read_json(run.checkpoint.with_name("run.json"))
-        if traced_checkpoint(f"results/trace/{run.id}.safetensors") == record.get("model_sha256"):
-            return []
-    return [str(packed_folder(run.dataset, run.category) / "pack.json")]
-
 
 rule plot_sweep:
     """λ, the weight of the discriminative map (Fig. 7), or the side of the mean filter (Fig. 8), from the metrics."""
     input:
-        "results/metrics.csv",
+        METRICS,
     output:
         report(
             "results/figures/{sweep}_sweep.png",
@@ -64,7 +20,7 @@ rule plot_sweep:
     wildcard_constraints:
         sweep="lambda|kernel",
     params:
-        settings=as_params(SWEEP_SETTINGS),
+        settings=as_params(selected() | stage_settings(SETTINGS, "score", BASELINE)),  # λ and kernel are drawn as lines
     shell:
         r"""
         python -m tfcore figure {wildcards.sweep}_sweep --metrics {input:q} --params {PARAMS:q} >{log:q} 2>&1
@@ -74,7 +30,7 @@ rule plot_sweep:
 rule plot_losses:
     """Loss terms by epoch, a panel per category."""
     input:
-        of_dataset(SHOWN_LOSSES),
+        shown_files("train", lambda run: run.losses),
     output:
         report(
             "results/figures/losses_{dataset}.png",
@@ -88,7 +44,7 @@ rule plot_losses:
     benchmark:
         "logs/benchmarks/plot_losses/{dataset}.tsv"
     params:
-        shown=of_dataset(SHOWN_LOSSES),
+        shown=shown_files("train", lambda run: run.losses),
     shell:
         r"""
         python -m tfcore figure losses --dataset {wildcards.dataset:q} --params {PARAMS:q} >{log:q} 2>&1
@@ -98,8 +54,8 @@ rule plot_losses:
 rule plot_pictures:
     """Reconstructions (Fig. 5), worst failures (Fig. 6) or examples (Figs. 9 and 10), chosen by a rule."""
     input:
-        maps=lambda wildcards: ancient(of_dataset(f"{SHOWN_MAPS}/maps.safetensors")(wildcards)),
-        records=of_dataset(f"{SHOWN_MAPS}/run.json"),
+        maps=lambda wildcards: ancient(shown_files("infer", lambda run: run.maps)(wildcards)),
+        scores=lambda wildcards: [run.images for run in shown_runs(SETTINGS, wildcards.dataset)],
     output:
         report(
             "results/figures/{figure}_{dataset}.png",
@@ -113,12 +69,12 @@ rule plot_pictures:
     benchmark:
         "logs/benchmarks/plot_pictures/{figure}/{dataset}.tsv"
     wildcard_constraints:
-        figure="|".join(PICTURES),
+        figure="reconstructions|failures|examples",
     resources:
         mem_mb=4000,
     params:
-        settings=as_params(STAGES["score"][BASELINE]),
-        shown=of_dataset(SHOWN_MAPS),
+        settings=params_of("score", BASELINE),
+        shown=shown_files("infer", lambda run: run.maps),
     shell:
         r"""
         python -m tfcore figure {wildcards.figure} --dataset {wildcards.dataset:q} --params {PARAMS:q} >{log:q} 2>&1
@@ -128,22 +84,22 @@ rule plot_pictures:
 rule trace_process:
     """The reverse process of one image, step by step."""
     input:
-        model=ancient(f"results/checkpoints/{RUN}/model.safetensors"),
-        record=f"results/checkpoints/{RUN}/run.json",
+        model=ancient(ANY.checkpoint),
+        record=record_of(ANY.checkpoint),
         images=images_to_trace,
     output:
-        f"results/trace/{RUN}.safetensors",
+        ANY.trace,
     log:
-        f"logs/trace_process/{RUN}.log",
+        f"logs/trace_process/{ANY.id}.log",
     benchmark:
-        f"logs/benchmarks/trace_process/{RUN}.tsv"
+        f"logs/benchmarks/trace_process/{ANY.id}.tsv"
     priority: 1  # a picture waits for it
     threads: 4
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
-        packed=lambda wildcards: str(packed_folder(wildcards.dataset, wildcards.category)),
+        packed=lambda wildcards: str(run_of(wildcards).packed),
     shell:
         r"""
         python -m tfcore trace --checkpoint {input.model:q} --packed {params.packed:q} --out {output:q} \
@@ -154,7 +110,7 @@ rule trace_process:
 rule plot_reverse_process:
     """x_t, M_t, ε_t and n_t from the first to the last timestep (Fig. 3)."""
     input:
-        SHOWN_TRACE,
+        SHOWN.trace,
     output:
         report(
             "results/figures/reverse_process.png",
@@ -168,7 +124,7 @@ rule plot_reverse_process:
     benchmark:
         "logs/benchmarks/plot_reverse_process.tsv"
     params:
-        shown=SHOWN_TRACE,
+        shown=SHOWN.trace,
     shell:
         r"""
         python -m tfcore figure reverse_process --trace {input:q} --params {PARAMS:q} >{log:q} 2>&1
@@ -182,6 +138,59 @@ rule figures:
             [f"results/figures/{name}.png", *figure_files(name)]
             for name in [
                 *("lambda_sweep", "kernel_sweep", "reverse_process"),
-                *expand("{figure}_{dataset}", figure=["losses", *PICTURES], dataset=DATASETS),
+                *expand(
+                    "{figure}_{dataset}",
+                    figure=["losses", "reconstructions", "failures", "examples"],
+                    dataset=DATASETS,
+                ),
             ]
         ],
+
+
+# Contact sheets of what the network is trained on; they need the packed images.
+rule draw_gallery:
+    """Synthetic anomalies, or foregrounds, of a category: what the network is trained on."""
+    input:
+        gallery_images,
+    output:
+        report(
+            "results/figures/{kind}/{dataset}_{category}.png",
+            caption="../report/gallery.rst",
+            category="Figures",
+            labels={"figure": "{kind}", "dataset": "{dataset}", "category": "{category}"},
+        ),
+    log:
+        "logs/draw_gallery/{kind}/{dataset}_{category}.log",
+    benchmark:
+        "logs/benchmarks/draw_gallery/{kind}/{dataset}_{category}.tsv"
+    wildcard_constraints:
+        kind="anomalies|foregrounds",
+        dataset="|".join(re.escape(name) for name in DATASETS),
+    resources:
+        mem_mb=4000,
+    params:
+        settings=as_params(stage_settings(SETTINGS, "train", BASELINE).get("anomalies")),
+    shell:
+        r"""
+        python -m tfcore gallery {wildcards.kind} --dataset {wildcards.dataset:q} --category {wildcards.category:q} \
+            --variant {BASELINE:q} --params {PARAMS:q} >{log:q} 2>&1
+        """
+
+
+rule anomaly_gallery:
+    """A contact sheet of 32 synthetic anomalies of every category."""
+    input:
+        [f"results/figures/anomalies/{run.dataset}_{run.category}.png" for run in CATEGORIES],
+
+
+rule foreground_gallery:
+    """A contact sheet of the foregrounds in 16 images of every category."""
+    input:
+        [f"results/figures/foregrounds/{run.dataset}_{run.category}.png" for run in CATEGORIES],
+
+
+rule galleries:
+    """What the network is trained on: both contact sheets of every category."""
+    input:
+        rules.anomaly_gallery.input,
+        rules.foreground_gallery.input,

@@ -1,29 +1,19 @@
-# Inference: the maps of a category's test images, from which everything is scored.
-
-
-def per_epoch(pattern):
-    """Return the pattern's path for every kept epoch of the baseline's runs, for Tables 8 and 9."""
-    epochs = STAGES["train"][BASELINE]["train"]["keep_epochs"]
-    return [path for epoch in epochs for path in per_run(pattern.replace("{epoch}", str(epoch)), [BASELINE])]
-
-
-localrules:
-    maps,
+# Inference: the anomaly maps of a category's test images, from which everything is scored.
 
 
 rule infer_maps:
-    """Run the reverse process on the test images and keep the maps."""
+    """Run a trained method on the test images and keep its anomaly maps."""
     input:
-        model=lambda wildcards: ancient(checkpoint_of(wildcards)),
-        record=lambda wildcards: checkpoint_of(wildcards).with_name("run.json"),
+        model=lambda wildcards: ancient(source_of("infer")(wildcards)),
+        record=source_record_of("infer"),
         images=images_to_infer,
     output:
-        maps=f"results/maps/{RUN}/maps.safetensors",
-        record=f"results/maps/{RUN}/run.json",
+        maps=ANY.maps,
+        record=record_of(ANY.maps),
     log:
-        f"logs/infer_maps/{RUN}.log",
+        f"logs/infer_maps/{ANY.id}.log",
     benchmark:
-        f"logs/benchmarks/infer_maps/{RUN}.tsv"
+        f"logs/benchmarks/infer_maps/{ANY.id}.tsv"
     threads: 4
     resources:
         gpu=1,
@@ -31,7 +21,7 @@ rule infer_maps:
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         settings=settings_of("infer"),
-        source=lambda wildcards: str(checkpoint_of(wildcards)),  # as in score_maps
+        source=source_of("infer"),  # as in score_maps
         epoch="",
     shell:
         r"""
@@ -41,25 +31,20 @@ rule infer_maps:
 
 
 use rule infer_maps as infer_epoch with:
-    # The maps of weights kept during training (train.keep_epochs), for Tables 8 and 9.
-    input:
-        model=lambda wildcards: ancient(checkpoint_of(wildcards)),
-        record=lambda wildcards: checkpoint_of(wildcards).with_name("run.json"),
-        images=images_to_infer,
+    # The anomaly maps of intermediate checkpoints (tables.checkpoint_epochs), for Tables 8 and 9.
     output:
-        maps=f"results/maps/{RUN}/epoch{{epoch}}/maps.safetensors",
-        record=f"results/maps/{RUN}/epoch{{epoch}}/run.json",
+        maps=ANY.maps_at("{epoch}"),
+        record=record_of(ANY.maps_at("{epoch}")),
     log:
-        f"logs/infer_epoch{{epoch}}/{RUN}.log",
+        f"logs/infer_epoch{{epoch}}/{ANY.id}.log",
     benchmark:
-        f"logs/benchmarks/infer_epoch{{epoch}}/{RUN}.tsv"
+        f"logs/benchmarks/infer_epoch{{epoch}}/{ANY.id}.tsv"
     params:
         settings=settings_of("infer"),
         epoch=lambda wildcards: f"--epoch {wildcards.epoch}",
 
 
 rule maps:
-    """The maps of every category, variant and seed, and of the epochs kept."""
+    """The anomaly maps of every category, variant and seed, and of the intermediate checkpoints."""
     input:
-        per_run(f"results/maps/{RUN}/maps.safetensors", VARIANTS, INFERRED_AS),
-        per_epoch(f"results/maps/{RUN}/epoch{{epoch}}/maps.safetensors"),
+        needed_files("maps", "infer"),

@@ -21,11 +21,10 @@ from tfcore.report.page.figure_list import page_figures, relative
 from tfcore.report.page.provenance import duration, summarise
 from tfcore.report.page.table_views import PageTable, page_table
 from tfcore.report.tables.ablations import ablation_rows, change, published_change, source_of
-from tfcore.report.tables.by_category import dataset_table
-from tfcore.report.tables.overview import NUMBERS, table_of
+from tfcore.report.tables.overview import make_table
 from tfcore.report.tables.published_cells import PAPER_DATASETS, difference
 from tfcore.report.tables.table import Cell, cell_text
-from tfcore.runs.needed import further_datasets, shown_runs, shown_settings
+from tfcore.runs.needed import TABLES, further_datasets, shown_runs, shown_settings
 from tfcore.runs.run import Run
 from tfcore.runs.stages import shared_run
 from tfcore.runtime.files import digest, write_text
@@ -134,8 +133,10 @@ def _published(measured: Measured, dataset: str, metric: ReportedMetric) -> list
 
 
 def _tables(measured: Measured, results: Path) -> list[PageTable]:
-    tables = [(table_of(number, measured, results / "timing.csv"), f"table{number}") for number in NUMBERS]
-    tables += [(dataset_table(name, measured), "all_tables") for name in further_datasets(measured.settings)]
+    names = [f"table{number}" for number in TABLES]
+    commands = dict(zip(names, names, strict=True))
+    commands |= {f"table_{name}": "all_tables" for name in further_datasets(measured.settings)}
+    tables = [(make_table(name, measured, results / "timing.csv"), command) for name, command in commands.items()]
     return [page_table(table, command) for table, command in tables]
 
 

@@ -1,5 +1,6 @@
 """The paper's tables, measured beside published: made at any time from whatever has been measured so far."""
 
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -20,23 +21,19 @@ from tfcore.report.tables.published_cells import (
 )
 from tfcore.report.tables.seconds import speed_table
 from tfcore.report.tables.table import Cell, Table, ranked, write_table
-from tfcore.runs.needed import further_datasets
+from tfcore.runs.needed import TABLES, further_datasets
 from tfcore.runtime.errors import UserError
 from tfcore.settings.variants import Settings
-
-NUMBERS = range(1, 10)
 
 _Rows = list[list[Cell | str]]
 
 
-def make_table(number: int, metrics: pd.DataFrame, settings: Settings, timing: Path | None = None) -> Table:
-    """Make one of the paper's Tables 1-9 from the metrics (`read_metrics`); Table 5 reads the ``timing`` CSV."""
-    _check_number(number)
-    return table_of(number, Measured(metrics, settings), timing)
+def make_table(name: str, measured: Measured, timing: Path | None = None) -> Table:
+    """Make ``table1`` … ``table9``, or ``table_DATASET``; Table 5 reads the ``timing`` CSV.
 
-
-def table_of(number: int, measured: Measured, timing: Path | None = None) -> Table:
-    """Make one of Tables 1-9; ``measured.used`` then names the runs it stands on."""
+    ``measured.used`` then names the runs that it is made from. Raises `UserError` for another name.
+    """
+    number = int(name.removeprefix("table")) if re.fullmatch(r"table[1-9]", name) else 0
     if number in BY_CATEGORY:
         return category_table(number, measured)
     if number in BY_EPOCH:
@@ -45,35 +42,30 @@ def table_of(number: int, measured: Measured, timing: Path | None = None) -> Tab
         return overview_table(measured)
     if number == 4:
         return ablation_table(measured)
-    return speed_table(timing)
+    if number == 5:
+        return speed_table(timing)
+    dataset = name.removeprefix("table_")
+    if dataset == name or dataset not in measured.settings.datasets:
+        known = ", ".join(f"table_{each}" for each in measured.settings.datasets)
+        raise UserError(f"no such table '{name}' (known: table1 … table9, {known})")
+    return dataset_table(dataset, measured)
 
 
 def write_tables(
     metrics: Path | pd.DataFrame,
     settings: Settings,
     out: Path,
-    numbers: list[int] | None = None,
+    names: list[str] | None = None,
     timing: Path | None = None,
-    datasets: list[str] | None = None,
 ) -> list[Path]:
-    """Write the numbered tables and those of ``datasets``, or with neither all of them; return the files written.
+    """Write the named tables, by default all that the workflow makes; return the files written.
 
     ``metrics`` is the file of all metrics, or the rows of those that the tables show.
     """
-    for number in numbers or []:
-        _check_number(number)  # before the metrics are looked for
-    rows = metrics if isinstance(metrics, pd.DataFrame) else read_metrics(metrics)
-    if not numbers and not datasets:
-        numbers, datasets = list(NUMBERS), further_datasets(settings)
-    measured = Measured(rows, settings)
-    tables = [table_of(number, measured, timing) for number in numbers or []]
-    tables += [dataset_table(name, measured) for name in datasets or []]
+    measured = Measured(metrics if isinstance(metrics, pd.DataFrame) else read_metrics(metrics), settings)
+    every = [*(f"table{number}" for number in TABLES), *(f"table_{name}" for name in further_datasets(settings))]
+    tables = [make_table(name, measured, timing) for name in names or every]
     return [file for table in tables for file in write_table(table, out)]
-
-
-def _check_number(number: int) -> None:
-    if number not in NUMBERS:
-        raise UserError(f"table {number}: there are Tables 1 to 9")
 
 
 def overview_table(measured: Measured) -> Table:
