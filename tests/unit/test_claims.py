@@ -3,7 +3,16 @@ from fabricated import DEMO, paper_settings, write_metrics
 
 from tfcore.metrics.gather import read_metrics
 from tfcore.paper import numbers
-from tfcore.report.claims.claims import HELD, NOT_HELD, OPEN, UNKNOWN, Part, claims_table, verdict, write_claims
+from tfcore.report.claims.claims import (
+    NOT_REPRODUCED,
+    OPEN,
+    REPRODUCED,
+    UNKNOWN,
+    Part,
+    claims_table,
+    verdict,
+    write_claims,
+)
 from tfcore.report.measured import Measured
 
 PAPER_LEVEL = {"visa": 0.985, "mvtec_ad": 0.992}  # averages of the paper's headline
@@ -34,24 +43,26 @@ def verdicts(metrics, settings):
     return {row[0]: row[3] for row in claims_table(Measured(metrics, settings)).rows}
 
 
-def test_headline_is_held_at_the_papers_level(metrics, settings):
+def test_headline_is_reproduced_at_the_papers_level(metrics, settings):
     found = verdicts(with_levels(metrics, PAPER_LEVEL), settings)
-    assert [found[name] for name in ("C01", "C04", "C05", "C06")] == [HELD] * 4
+    assert [found[name] for name in ("C01", "C04", "C05", "C06")] == [REPRODUCED] * 4
 
 
-def test_headline_is_not_held_a_point_below(metrics, settings):
+def test_headline_is_not_reproduced_a_point_below(metrics, settings):
     found = verdicts(with_levels(metrics, {"visa": 0.975, "mvtec_ad": 0.992}), settings)
-    assert [found[name] for name in ("C01", "C04", "C05")] == [NOT_HELD] * 3
+    assert [found[name] for name in ("C01", "C04", "C05")] == [NOT_REPRODUCED] * 3
 
 
 def test_an_interval_decides_where_there_is_one(metrics, settings):
     close = with_levels(metrics, {"visa": 0.983, "mvtec_ad": 0.992})
-    assert verdicts(close, settings)["C01"] == HELD  # within half a point
+    assert verdicts(close, settings)["C01"] == REPRODUCED  # within half a point
     close["low"], close["high"] = close["value"] - 0.001, close["value"] + 0.001
-    assert verdicts(close, settings)["C01"] == NOT_HELD
+    assert verdicts(close, settings)["C01"] == NOT_REPRODUCED
 
 
-@pytest.mark.parametrize(("visa", "expected"), [(0.985 - 0.014, HELD), (0.985 + 0.014, NOT_HELD), (0.985, NOT_HELD)])
+@pytest.mark.parametrize(
+    ("visa", "expected"), [(0.985 - 0.014, REPRODUCED), (0.985 + 0.014, NOT_REPRODUCED), (0.985, NOT_REPRODUCED)]
+)
 def test_stated_differences(metrics, settings, visa, expected):
     levels = with_levels(metrics, PAPER_LEVEL)
     levels = with_levels(levels, {"visa": visa, "mvtec_ad": 0.992 - 0.019}, "no_positional_encoding")
@@ -69,9 +80,9 @@ def test_lowest_categories(metrics, settings):
     levels = with_levels(metrics, {"visa": 0.95, "mvtec_ad": 0.95}, metric="aupro")
     aupro = levels["metric"] == "aupro"
     levels.loc[aupro & levels["category"].isin(["fryum", "cashew", "transistor", "cable"]), "value"] = 0.85
-    assert verdicts(levels, settings)["C20"] == HELD
+    assert verdicts(levels, settings)["C20"] == REPRODUCED
     levels.loc[aupro & (levels["category"] == "pcb1"), "value"] = 0.80
-    assert verdicts(levels, settings)["C20"] == NOT_HELD
+    assert verdicts(levels, settings)["C20"] == NOT_REPRODUCED
 
 
 def test_sweeps(tmp_path, settings):
@@ -81,15 +92,16 @@ def test_sweeps(tmp_path, settings):
     for point, value in (values | {"kernel=7": 0.98}).items():
         levels = with_levels(levels, {"visa": value, "mvtec_ad": value}, point=point)
     levels = with_levels(levels, {"visa": 0.9, "mvtec_ad": 0.979}, point="kernel=21")
-    assert verdicts(levels, settings)["C22"] == HELD
+    assert verdicts(levels, settings)["C22"] == REPRODUCED
     assert (
-        verdicts(with_levels(levels, {"visa": 0.99, "mvtec_ad": 0.99}, point="lambda=1.0"), settings)["C22"] == NOT_HELD
+        verdicts(with_levels(levels, {"visa": 0.99, "mvtec_ad": 0.99}, point="lambda=1.0"), settings)["C22"]
+        == NOT_REPRODUCED
     )
 
 
 def test_claims_about_the_printed_tables_alone(metrics, settings):
     found = verdicts(metrics, settings)
-    assert (found["C23"], found["C24"], found["C03"], found["C25"]) == (HELD, HELD, UNKNOWN, UNKNOWN)
+    assert (found["C23"], found["C24"], found["C03"], found["C25"]) == (REPRODUCED, REPRODUCED, UNKNOWN, UNKNOWN)
 
 
 def filled_in(monkeypatch, tmp_path, **cells):
@@ -105,7 +117,7 @@ def filled_in(monkeypatch, tmp_path, **cells):
     monkeypatch.setattr(numbers, "PAPER", tmp_path / "paper_tables.csv")
 
 
-@pytest.mark.parametrize(("diffad", "expected"), [(2.0, HELD), (0.1, NOT_HELD)])
+@pytest.mark.parametrize(("diffad", "expected"), [(2.0, REPRODUCED), (0.1, NOT_REPRODUCED)])
 def test_times_of_the_paper_give_a_verdict_once_they_are_known(
     metrics, settings, monkeypatch, tmp_path, diffad, expected
 ):
@@ -115,7 +127,7 @@ def test_times_of_the_paper_give_a_verdict_once_they_are_known(
     assert verdicts(metrics, settings)["C19"] == expected
 
 
-@pytest.mark.parametrize(("visa", "expected"), [(85.0, HELD), (70.0, NOT_HELD)])
+@pytest.mark.parametrize(("visa", "expected"), [(85.0, REPRODUCED), (70.0, NOT_REPRODUCED)])
 def test_coloured_cells_give_a_verdict_once_they_are_known(metrics, settings, monkeypatch, tmp_path, visa, expected):
     assert verdicts(metrics, settings)["C07"] == UNKNOWN
     cells = {"VisA|AST|Loc": 81.6, "VisA|TransFusion|Loc": visa, "MVTec AD|TransFusion|Loc": 95.0}
@@ -127,14 +139,14 @@ def test_coloured_cells_give_a_verdict_once_they_are_known(metrics, settings, mo
 def test_other_datasets_say_nothing_about_the_paper(tmp_path):
     settings = paper_settings(tmp_path, DEMO)
     found = verdicts(read_metrics(write_metrics(tmp_path / "metrics.csv", settings)), settings)
-    assert set(found.values()) == {OPEN, UNKNOWN, HELD}
-    assert {name for name, each in found.items() if each == HELD} == {"C23", "C24"}
+    assert set(found.values()) == {OPEN, UNKNOWN, REPRODUCED}
+    assert {name for name, each in found.items() if each == REPRODUCED} == {"C23", "C24"}
 
 
-def test_one_part_that_is_not_held_decides():
-    assert verdict([Part("a", True), Part("b", False), Part("c")]) == NOT_HELD
+def test_one_part_that_is_not_reproduced_decides():
+    assert verdict([Part("a", True), Part("b", False), Part("c")]) == NOT_REPRODUCED
     assert verdict([Part("a", True), Part("b")]) == OPEN
-    assert verdict([Part("a", True), Part("b", True)]) == HELD
+    assert verdict([Part("a", True), Part("b", True)]) == REPRODUCED
 
 
 def test_claims_are_written(tmp_path, settings):

@@ -3,8 +3,9 @@ import re
 import pytest
 
 from tfcore.paper import numbers
-from tfcore.paper.numbers import paper, paper_names, paper_tables, release, statements
-from tfcore.report.claims.claims import CHECKS
+from tfcore.paper.numbers import paper, paper_checks, paper_names, paper_tables, release, statements
+from tfcore.report.claims.checks import NUMBERS, ROWS
+from tfcore.report.claims.claims import KINDS
 from tfcore.report.tables.published_cells import PAPER_DATASETS
 from tfcore.runtime.errors import UserError
 
@@ -79,8 +80,29 @@ def test_release_average_over_both_datasets():
 
 
 def test_every_statement_has_a_check():
-    assert [each["id"] for each in statements()] == list(CHECKS)
-    assert len(CHECKS) == 26
+    assert [each["id"] for each in statements()] == list(paper_checks())
+    assert len(paper_checks()) == 26
+
+
+def test_the_checked_numbers_are_those_of_the_sentence():
+    for statement in statements():
+        for check in paper_checks()[statement["id"]]:
+            assert check.kind in KINDS
+            if check.kind in NUMBERS:
+                assert check.of in (*ROWS, "tuned", "")
+            if check.kind in ("value", "difference", "at_least"):  # of a sum the last is the lead, as stated
+                assert check.number and check.stated.split("+")[-1] in statement["statement"]
+            if check.kind == "between":
+                assert check.span[0] < check.span[1]
+                assert all(end in statement["statement"] for end in check.stated.split(".."))
+
+
+def test_what_the_leads_are_over_is_in_the_tables():
+    over = {("C04", "VisA"): "EfficientAD", ("C05", "Average"): "EfficientAD", ("C06", "Average"): "DSR"}
+    for (statement, dataset), method in over.items():
+        (check,) = paper_checks()[statement]
+        led = paper("Table 3", dataset, "average", method, "Det AUROC")
+        assert float(check.stated.split("+")[0]) == led.value
 
 
 def _copy_with(tmp_path, old, new):

@@ -151,6 +151,44 @@ def release(dataset: str, category: str, metric: str) -> Number | None:
 
 
 def statements() -> list[dict[str, str]]:
-    """Return the paper's statements: id, statement, derived (as a formula) and where in the paper."""
-    names = ("id", "statement", "derived", "where")
+    """Return the paper's statements: id, statement and where in the paper."""
+    names = ("id", "statement", "where")
     return [{name: row[name] for name in names} for row in _rows(FOLDER / "paper_statements.csv", names)]
+
+
+@dataclass(frozen=True)
+class Check:
+    """What a statement says of one dataset (named as in the paper; empty where it says nothing of a single one)."""
+
+    kind: str
+    metric: str
+    of: str  # an ablation's or a method's name, or the prefix of a sweep's points
+    dataset: str
+    stated: str
+
+    @property
+    def number(self) -> float:
+        """Return the stated number; a lead is written as a sum: ``98.1+0.4``."""
+        return sum(float(part) for part in self.stated.split("+"))
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """Return the two ends of a stated range: ``83.0..90.5``."""
+        low, _, high = self.stated.partition("..")
+        return float(low), float(high)
+
+
+def names_in(text: str) -> list[str]:
+    """Return the names in a cell that lists some: ``fryum; cashew``."""
+    return text.split("; ")
+
+
+def paper_checks() -> dict[str, list[Check]]:
+    """Return how each statement is checked, by its id: one check per stated number."""
+    found: dict[str, list[Check]] = {}
+    columns = ("VisA", "MVTec AD", "Average")
+    for row in _rows(FOLDER / "paper_checks.csv", ("id", "check", "metric", "of", *columns, "note")):
+        for dataset in [name for name in columns if row[name]] or [""]:
+            check = Check(row["check"], row["metric"], row["of"], dataset, row.get(dataset, ""))
+            found.setdefault(row["id"], []).append(check)
+    return found

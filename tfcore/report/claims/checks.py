@@ -1,99 +1,168 @@
-"""What has been measured, as evidence for a statement of the paper: values, bounds, and changes to the full model."""
+"""Checks of what the paper states (``paper_checks.csv``) against what has been measured."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import mean
 
+from tfcore.paper.numbers import Check, names_in
 from tfcore.report.measured import Measured, Source
 from tfcore.report.tables.ablations import PAPER_ROWS, change, source_of
+from tfcore.report.tables.by_category import tuned_average
 from tfcore.report.tables.published_cells import PAPER_DATASETS
 from tfcore.report.tables.table import Cell
+from tfcore.runs.needed import dataset_for
 
 TOLERANCE = 0.5  # p.p., where no interval says how sure a number is
 ROUNDING = 0.05 + 1e-9  # published numbers have one decimal
-VISA, MVTEC = PAPER_DATASETS
+ROWS = {name: row for row in reversed(PAPER_ROWS) for name in (row.label, row.published)}  # the first row of a name
 
 
 @dataclass(frozen=True)
 class Part:
-    """One number behind a verdict; ``held`` is ``None`` while it has not been measured."""
+    """One number behind a verdict; ``reproduced`` is ``None`` while it has not been measured."""
 
     text: str
-    held: bool | None = None
+    reproduced: bool | None = None
     unknown: bool = False  # the paper's side is what is missing
 
 
 class Evidence:
-    """Measured averages under the paper's names of the datasets; ``None`` unless all of its categories are measured."""
+    """Measured numbers under the paper's names of the datasets; cells are empty unless all categories are measured."""
 
     def __init__(self, measured: Measured) -> None:
         self.measured = measured
         self.baseline = Source(measured.settings.tables.baseline)
-        self._names = {
-            str(entry.published): name
-            for name, entry in measured.settings.datasets.items()
-            if name in measured.settings.run.datasets and entry.published
-        }
 
     def dataset(self, published: str) -> str | None:
         """Return our name of the paper's dataset if the benchmark covers exactly its categories."""
-        name = self._names.get(published)
+        name = dataset_for(self.measured.settings, published)
         return name if name is not None and self.measured.covers_paper(name) else None
 
-    def cell(self, published: str, metric: str, source: Source | None = None) -> Cell:
-        """Return the average over the dataset, or over both for ``Average``; empty unless complete."""
-        source = source or self.baseline
-        if published == "Average":
-            values = [
-                cell.value for name in PAPER_DATASETS if (cell := self.cell(name, metric, source)).value is not None
-            ]
-            if len(values) == 2 and len(self.measured.settings.run.datasets) == 2:
-                return self.measured.overall(metric, source)  # with its interval
-            return Cell(mean(values)) if len(values) == 2 else Cell()
+    def row(self, published: str, metric: str, row: str = "") -> Cell:
+        """Return the average of a row of Table 4 (its name there or here), of the best epochs, or of the baseline."""
+        if row != "tuned":
+            return self.average(published, metric, source_of(ROWS[row], self.measured) if row else self.baseline)
         name = self.dataset(published)
-        if name is None or not self.measured.complete(name, metric, source):
+        return _whole(tuned_average(self.measured, name)) if name else Cell()
+
+    def average(self, published: str, metric: str, source: Source) -> Cell:
+        """Return the average over the dataset, or over both for ``Average``."""
+        if published != "Average":
+            name = self.dataset(published)
+            return _whole(self.measured.average(name, metric, source)) if name else Cell()
+        cells = [self.average(name, metric, source) for name in PAPER_DATASETS]
+        values = [cell.value for cell in cells if cell.value is not None]
+        if len(values) < len(cells):
             return Cell()
-        return self.measured.average(name, metric, source)
+        only_these = len(self.measured.settings.run.datasets) == len(cells)
+        return self.measured.overall(metric, source) if only_these else Cell(mean(values))  # the first has an interval
 
-    def change(self, published: str, metric: str, row: str) -> float | None:
-        """Return the difference of an ablation (its name in the paper's Table 4) to the full model, if complete."""
+    def change(self, published: str, metric: str, row: str) -> Cell:
+        """Return the difference of a row of Table 4 to the full model."""
         name = self.dataset(published)
-        ablation = next(each for each in PAPER_ROWS if each.published == row)
-        found = change(self.measured, name, metric, source_of(ablation, self.measured)) if name else Cell()
-        return None if found.mark else found.value
+        return _whole(change(self.measured, name, metric, source_of(ROWS[row], self.measured))) if name else Cell()
+
+    def categories(self, published: str, metric: str) -> dict[str, float]:
+        """Return the value of each category that has been measured."""
+        name = self.dataset(published)
+        names = self.measured.categories(name) if name else []
+        return _values({each: self.measured.category(str(name), each, metric, self.baseline) for each in names})
+
+    def curve(self, check: Check, dataset: str) -> dict[float, float]:
+        """Return the average by the number of the check's sweep points (``lambda=``, ``kernel=``)."""
+        points = [Source(self.baseline.variant, point) for point in self.measured.points(check.of, self.baseline)]
+        cells = {point.point: self.average(dataset, check.metric, point) for point in points}
+        return {float(point.removeprefix(check.of)): value for point, value in _values(cells).items()}
 
 
-def value(evidence: Evidence, dataset: str, metric: str, stated: float) -> Part:
-    """Check a stated average."""
-    cell = evidence.cell(dataset, metric)
-    if cell.value is None:
-        return Part(f"{dataset} –")
+def _whole(cell: Cell) -> Cell:
+    """Return the cell unless it is marked (k/n): an average over some of the categories."""
+    return Cell() if cell.mark else cell
+
+
+def _values(cells: dict[str, Cell]) -> dict[str, float]:
+    return {name: cell.value for name, cell in cells.items() if cell.value is not None}
+
+
+def within_interval(found: float, cell: Cell, check: Check) -> bool:
+    """Tell whether the stated value lies in the measured interval, or within the tolerance where there is none."""
     low, high = cell.low, cell.high
     if low is None or high is None:
-        low, high = cell.value - TOLERANCE, cell.value + TOLERANCE
-    return Part(f"{dataset} {cell.value:.1f}", low - ROUNDING <= stated <= high + ROUNDING)
+        low, high = found - TOLERANCE, found + TOLERANCE
+    return low - ROUNDING <= check.number <= high + ROUNDING
 
 
-def at_least(evidence: Evidence, dataset: str, metric: str, bound: float, source: Source | None = None) -> Part:
-    """Check that a measured average reaches a bound."""
-    found = evidence.cell(dataset, metric, source).value
-    return Part(f"{dataset} –") if found is None else Part(f"{dataset} {found:.1f}", found >= bound - ROUNDING)
+def like_stated(found: float, _: Cell, check: Check) -> bool:
+    """Tell whether a difference has the sign of the stated one, and is within the tolerance or a quarter of it."""
+    close = abs(found - check.number) <= max(TOLERANCE, 0.25 * abs(check.number)) + ROUNDING
+    return close and found * check.number >= 0
 
 
-def ablation(evidence: Evidence, dataset: str, metric: str, row: str, stated: float) -> Part:
-    """Check a stated difference to the full model."""
-    found = evidence.change(dataset, metric, row)
-    label = f"{dataset} {row}" if metric == "image_auroc" else f"{dataset} {row} Loc."
-    if found is None:
+NUMBERS: dict[str, Callable[[float, Cell, Check], bool]] = {
+    "value": within_interval,
+    "at_least": lambda found, _, check: found >= check.number - ROUNDING,
+    "above": lambda found, _, check: found >= check.number + ROUNDING,
+    "between": lambda found, _, check: check.span[0] <= round(found, 1) <= check.span[1],
+    "difference": like_stated,
+}
+
+
+def number(evidence: Evidence, check: Check) -> Part:
+    """Check one stated number: of an average, or of a difference to the full model."""
+    signed = check.kind == "difference"
+    cell = (evidence.change if signed else evidence.row)(check.dataset, check.metric, check.of)
+    label = " ".join(filter(None, (check.dataset, check.of, "Loc." if signed and check.metric == "aupro" else "")))
+    if cell.value is None:
         return Part(f"{label} –")
-    close = abs(found - stated) <= max(TOLERANCE, 0.25 * abs(stated)) + ROUNDING
-    return Part(f"{label} {found:+.1f}", close and found * stated >= 0)
+    shown = f"{cell.value:+.1f}" if signed else f"{cell.value:.1f}"
+    return Part(f"{label} {shown}", NUMBERS[check.kind](cell.value, cell, check))
 
 
-def sweep_curve(evidence: Evidence, dataset: str, prefix: str) -> dict[float, float]:
-    """Return the average image AUROC by λ or kernel size."""
-    curve = {}
-    for point in evidence.measured.points(prefix, evidence.baseline):
-        cell = evidence.cell(dataset, "image_auroc", Source(evidence.baseline.variant, point))
-        if cell.value is not None:
-            curve[float(point.removeprefix(prefix))] = cell.value
-    return curve
+def rising(evidence: Evidence, check: Check) -> Part:
+    """Check that the average rises from each stated row of Table 4 to the next."""
+    rows = names_in(check.stated)
+    values = _values({row: evidence.row(check.dataset, check.metric, row) for row in rows}).values()
+    if len(values) < len(rows):
+        return Part(f"{check.dataset} –")
+    text = ", ".join(f"{value:.1f}" for value in values)
+    return Part(f"{check.dataset} {rows[0]} to {rows[-1]}: {text}", all(a < b for a, b in pairwise(values)))
+
+
+def lowest(evidence: Evidence, check: Check) -> Part:
+    """Check that the stated categories have the lowest values."""
+    if evidence.row(check.dataset, check.metric).value is None:
+        return Part(f"{check.dataset} –")
+    found, stated = evidence.categories(check.dataset, check.metric), names_in(check.stated)
+    names = sorted(found, key=lambda name: found[name])[: len(stated)]
+    return Part(f"{check.dataset}: {', '.join(names)}", set(names) == set(stated))
+
+
+def robust_sweep(evidence: Evidence, check: Check) -> Part:
+    """Check that the best point is below the end of the stated range, and that the points within it are alike."""
+    low, end = check.span
+    name, curve = check.of.replace("lambda=", "λ"), evidence.curve(check, check.dataset)
+    if end not in curve or len(curve) < 3:
+        return Part(f"{check.dataset} {name} –")
+    best = max(curve, key=lambda point: curve[point])
+    large = [value for point, value in curve.items() if low <= point < end]
+    robust = bool(large) and max(large) - min(large) <= TOLERANCE
+    return Part(f"{check.dataset} best {name} {best:g}", best < end and robust)
+
+
+def largest_hurts_visa_more(evidence: Evidence, check: Check) -> Part:
+    """Check that the largest point of a sweep loses more to the best one on VisA than on MVTec AD."""
+    name, curves = check.of.rstrip("="), [evidence.curve(check, dataset) for dataset in PAPER_DATASETS]
+    if any(len(curve) < 3 for curve in curves):
+        return Part(f"{name} –")
+    visa, mvtec = (max(curve.values()) - curve[max(curve)] for curve in curves)
+    return Part(f"largest {name} loses {visa:.1f} on VisA, {mvtec:.1f} on MVTec AD", visa > mvtec)
+
+
+KINDS: dict[str, Callable[[Evidence, Check], Part]] = {
+    **dict.fromkeys(NUMBERS, number),
+    "rising": rising,
+    "lowest": lowest,
+    "robust_sweep": robust_sweep,
+    "largest_hurts_visa_more": largest_hurts_visa_more,
+}
