@@ -63,7 +63,7 @@ def claims(
     metrics: Metrics = METRICS,
     out: Annotated[Path, typer.Option(help="Folder for the table.")] = Path("results/tables"),
 ) -> None:
-    """Check the paper's statements against the measured numbers: held, not held, or not measured yet."""
+    """Check the paper's statements against the measured numbers: reproduced, not reproduced, or not measured yet."""
     from tfcore.report.claims.claims import write_claims
 
     write_claims(metrics, load_settings(*params), out)

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from tfcore.metrics.gather import AVERAGE, read_metrics
 from tfcore.operations.cost import Cost, cost_rows, read_jobs, table_costs, total
 from tfcore.paper.numbers import paper, release
-from tfcore.report.claims.claims import claims_table
+from tfcore.report.claims.claims import VERDICTS, claims_table
 from tfcore.report.figures.curves import curve_name, setting_used, sweep_data
 from tfcore.report.figures.test_images import read_samples
 from tfcore.report.measured import METRICS, Measured, ReportedMetric, Source
@@ -79,6 +79,7 @@ def _context(root: Path, measured: Measured, out: Path) -> dict[str, Any]:
         "scores": _category_scores(measured),
         "curves": _training_curves(root, settings),
         "claims": claims_table(measured),
+        "verdicts": VERDICTS,
         "from_paper": any(settings.datasets[name].published for name in settings.run.datasets),
         "figures": page_figures(results / "figures", settings, out),
         "origin": summarise(root),
