@@ -1,43 +1,26 @@
-"""AUPRO: this project's way against the plain one, alternately in one run, in time and extra memory.
+"""AUPRO: this project's way against the baseline, alternately in one run, in time and extra memory.
 
-The plain way is what MVTec's evaluation does: sort all pixels of all images by score, and accumulate false positives
+The baseline is what MVTec's evaluation does: sort all pixels of all images by score, and accumulate false positives
 and region overlap along the sorted list.
 """
 
-import csv
-import time
-import tracemalloc
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from benchmarks.measure import NumpyMemory, Row, compare, report
 from tfcore.metrics.aupro import aupro
 from tfcore.runs.record import device_name
-from tfcore.runtime.files import replacing
 
 Array = NDArray[Any]
 SIZES = ((200, 224), (200, 256), (1000, 224))
-COLUMNS = (
-    "maps",
-    "side",
-    "plain_seconds",
-    "fast_seconds",
-    "times_faster",
-    "plain_images_per_s",
-    "fast_images_per_s",
-    "plain_mib",
-    "fast_mib",
-    "memory_share",
-    "difference",
-)
 
 
-def plain_aupro(maps: Array, masks: Array, limit: float = 0.3) -> float:
+def baseline_aupro(maps: Array, masks: Array, limit: float = 0.3) -> float:
     """Compute AUPRO by a full sort of all pixels."""
     false_positives = np.zeros(maps.shape, dtype=np.uint32)
     overlap = np.zeros(maps.shape, dtype=np.float64)
@@ -89,61 +72,23 @@ def made_up(count: int, side: int, seed: int = 0) -> tuple[Array, Array]:
     return maps, masks
 
 
-def run(
-    sizes: Sequence[tuple[int, int]] = SIZES, repeats: int = 5, out: Path | str | None = None
-) -> list[dict[str, float]]:
-    """Measure both ways in turn on made-up maps of each size (count, side); print a table, write a CSV to ``out``.
-
-    The table stands below the device's name, which the CSV has in its first column.
-    Seconds are medians over ``repeats``; MiB are the peak of what NumPy allocates beside the inputs.
-    """
-    rows, device = [], device_name("cpu")
-    for count, side in sizes:
-        rows.append(_measured(count, side, repeats))
-        if len(rows) == 1:
-            print(f"device {device}, repeats {repeats}")
-            print("  ".join(COLUMNS))
-        print("  ".join(f"{value:{len(name)}.4g}" for name, value in rows[-1].items()), flush=True)
-    if out is not None:
-        with replacing(out) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, ("device", *COLUMNS), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows({"device": device, **row} for row in rows)
+def run(out: Path | None, repeats: int, sizes: Sequence[tuple[int, int]] = SIZES) -> list[Row]:
+    """Measure both ways in turn on made-up maps of each size (count, side)."""
+    rows = [measured(count, side, repeats) for count, side in sizes]
+    report(rows, {"device": device_name("cpu")}, out)
     return rows
 
 
-def _measured(count: int, side: int, repeats: int) -> dict[str, float]:
+def measured(count: int, side: int, repeats: int) -> Row:
+    """Return the row of one size: memory is what NumPy allocates beside the inputs; and how far the results differ."""
     maps, masks = made_up(count, side)
-    values = [function(maps, masks) for function in (plain_aupro, aupro)]  # also warms up
-    seconds = np.array([[_seconds(way, maps, masks) for way in (plain_aupro, aupro)] for _ in range(repeats)])
-    plain, fast = (median(column) for column in seconds.T.tolist())
-    plain_memory, fast_memory = (_extra_mib(way, maps, masks) for way in (plain_aupro, aupro))
-    numbers = (
-        plain,
-        fast,
-        plain / fast,
-        count / plain,
-        count / fast,
-        plain_memory,
-        fast_memory,
-        fast_memory / plain_memory,
+    results: list[float] = []
+    row = compare(
+        "AUPRO",
+        lambda: results.append(baseline_aupro(maps, masks)),
+        lambda: results.append(aupro(maps, masks)),
+        count,
+        repeats,
+        memory=NumpyMemory,
     )
-    return dict(zip(COLUMNS, (count, side, *numbers, abs(values[0] - values[1])), strict=True))
-
-
-def _seconds(function: Callable[[Array, Array], float], maps: Array, masks: Array) -> float:
-    start = time.perf_counter()
-    function(maps, masks)
-    return time.perf_counter() - start
-
-
-def _extra_mib(function: Callable[[Array, Array], float], maps: Array, masks: Array) -> float:
-    tracemalloc.start()
-    function(maps, masks)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    return peak / 2**20
-
-
-if __name__ == "__main__":
-    run()
+    return {"maps": count, "side": side} | row | {"difference": abs(results[0] - results[-1])}

@@ -5,6 +5,7 @@ import gc
 import statistics
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -18,6 +19,7 @@ from tfcore.runtime.device import peak_operations, synchronise
 from tfcore.runtime.files import replacing
 
 Row = dict[str, str | int | float | None]
+CPU = torch.device("cpu")
 
 
 class PeakMemory:
@@ -51,53 +53,66 @@ class PeakMemory:
             self.bytes = max(self.bytes, process.memory_info().rss - self._before)
 
 
-def seconds_of(work: Callable[[], object], device: torch.device) -> tuple[float, float]:
-    """Return how long a piece of work takes, the device's part included, and the time of the processor's cores."""
+class NumpyMemory(PeakMemory):
+    """The most memory that NumPy allocates in a block: exact, however short the block is."""
+
+    def __enter__(self) -> "NumpyMemory":
+        tracemalloc.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.bytes = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+
+
+def seconds_of(work: Callable[[], object], device: torch.device = CPU) -> tuple[float, float]:
+    """Return how long a piece of work takes, the device's part included, and its CPU time."""
     synchronise(device)
-    start, cores = time.perf_counter(), time.process_time()
+    start, cpu = time.perf_counter(), time.process_time()
     work()
     synchronise(device)
-    return time.perf_counter() - start, time.process_time() - cores
+    return time.perf_counter() - start, time.process_time() - cpu
 
 
 def compare(
     name: str,
-    plain: Callable[[], object],
-    fast: Callable[[], object],
+    baseline: Callable[[], object],
+    optimised: Callable[[], object],
     images: int,
     repeats: int,
-    device: torch.device,
+    device: torch.device = CPU,
     operations: float | None = None,
+    memory: type[PeakMemory] | None = None,
 ) -> Row:
-    """Measure plain and fast in turn, after a warm-up of each and a call that gives its memory; return a row.
+    """Measure both ways in turn, after a warm-up of each and a call that gives its memory; return a row.
 
     The memory is not that of the first call, in which libraries try their kernels and optimisers make their state.
     ``images`` and ``operations`` are those of one call. The ratio is the median of the ratios of the pairs;
-    ``cores_ratio`` is that of the processor's time, which other work on a busy machine disturbs less. None on a GPU.
+    ``cpu_time_ratio`` is that of the CPU time, which other work on a busy machine disturbs less. None on a GPU.
     """
-    memory = []
-    for way in (plain, fast):
+    peaks = []
+    for way in (baseline, optimised):
         way()
-        with PeakMemory(device) as peak:
+        with (memory or PeakMemory)(device) as peak:
             way()
             synchronise(device)
-        memory.append(peak.bytes / 2**30)
-    pairs = [(seconds_of(plain, device), seconds_of(fast, device)) for _ in range(repeats)]
+        peaks.append(peak.bytes / 2**30)
+    pairs = [(seconds_of(baseline, device), seconds_of(optimised, device)) for _ in range(repeats)]
     slow, quick = (statistics.median(pair[way][0] for pair in pairs) for way in (0, 1))
-    cores = statistics.median(a[1] / max(b[1], 1e-9) for a, b in pairs)
+    cpu_time = statistics.median(a[1] / max(b[1], 1e-9) for a, b in pairs)
     limit, source = device_peak(device) if operations else (None, None)
     return {
         "what": name,
-        "plain_s": slow,
-        "fast_s": quick,
+        "baseline_s": slow,
+        "optimised_s": quick,
         "ratio": statistics.median(a[0] / b[0] for a, b in pairs),
-        "cores_ratio": cores if device.type == "cpu" else None,
-        "plain_images_per_s": images / slow,
-        "fast_images_per_s": images / quick,
+        "cpu_time_ratio": cpu_time if device.type == "cpu" else None,
+        "baseline_images_per_s": images / slow,
+        "optimised_images_per_s": images / quick,
         "share_of_peak": operations / quick / limit if operations and limit else None,
         "peak": source,
-        "plain_gib": memory[0],
-        "fast_gib": memory[1],
+        "baseline_gib": peaks[0],
+        "optimised_gib": peaks[1],
         "repeats": repeats,
     }
 

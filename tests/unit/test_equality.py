@@ -27,7 +27,7 @@ from tfcore.training.checkpoint import save_checkpoint
 from tfcore.training.seeds import step_generator
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # the benchmarks are no part of the package
-from benchmarks.plain import plain_batch, plain_network, plain_perlin, plain_reverse, plain_ssim
+from benchmarks.baseline import baseline_batch, baseline_network, baseline_perlin, baseline_reverse, baseline_ssim
 
 SETTINGS = TrainingSettings.model_validate(
     settings_of(model={"width": 16, "groups": 8, "multipliers": [1, 2, 2], "attention_levels": 2}, data={"crop": 16})
@@ -42,13 +42,13 @@ def inputs(batch=3, size=16):
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_one_forward_pass_agrees_with_the_plain_network(layout):
+def test_one_forward_pass_agrees_with_the_baseline(layout):
     network = new_network(SETTINGS, 1).eval().to(memory_format=layout)
-    plain = plain_network(network)
-    assert sum("PlainAttention" in type(module).__name__ for module in plain.modules()) == 7
+    baseline = baseline_network(network)
+    assert sum("BaselineAttention" in type(module).__name__ for module in baseline.modules()) == 7
     with torch.no_grad():
-        for fast, slow in zip(network(*inputs()), plain(*inputs()), strict=True):
-            assert torch.allclose(fast, slow, atol=1e-5, rtol=0)
+        for optimised, expected in zip(network(*inputs()), baseline(*inputs()), strict=True):
+            assert torch.allclose(optimised, expected, atol=1e-5, rtol=0)
 
 
 def test_bfloat16_stays_within_two_hundredths():
@@ -58,25 +58,25 @@ def test_bfloat16_stays_within_two_hundredths():
         with autocast("bfloat16", torch.device("cpu")):
             short = network(*inputs())
     assert any(head.dtype == torch.bfloat16 for head in short)
-    for fast, slow in zip(short, exact, strict=True):
-        assert (fast.float() - slow).abs().max() < 2e-2 * max(1.0, float(slow.abs().max()))
+    for optimised, expected in zip(short, exact, strict=True):
+        assert (optimised.float() - expected).abs().max() < 2e-2 * max(1.0, float(expected.abs().max()))
 
 
-def test_similarity_agrees_with_the_plain_one():
+def test_similarity_agrees_with_the_baseline():
     generator = torch.Generator().manual_seed(0)
     first, second = (torch.rand(2, 3, 24, 20, generator=generator) * 2 - 1 for _ in range(2))
     mixed = 0.7 * first + 0.3 * second
-    assert 0.3 < float(plain_ssim(mixed, first)) < 0.95
-    assert torch.allclose(unit_ssim(mixed, first), plain_ssim(mixed, first), atol=1e-5)
+    assert 0.3 < float(baseline_ssim(mixed, first)) < 0.95
+    assert torch.allclose(unit_ssim(mixed, first), baseline_ssim(mixed, first), atol=1e-5)
 
 
-def test_perlin_noise_agrees_with_the_plain_one():
+def test_perlin_noise_agrees_with_the_baseline():
     rng = np.random.default_rng(0)
     angles = rng.uniform(0, 2 * np.pi, (6, 33, 33))
     cells = [(1, 1), (2, 32), (32, 32), (4, 8), (1, 16), (8, 2)]
-    fast = perlin_noise(torch.tensor(angles).float(), torch.tensor(cells).float(), 48, 40)
-    slow = np.stack([plain_perlin(a, c, 48, 40) for a, c in zip(angles, cells, strict=True)])
-    assert np.abs(fast.numpy() - slow).max() < 1e-5
+    optimised = perlin_noise(torch.tensor(angles).float(), torch.tensor(cells).float(), 48, 40)
+    expected = np.stack([baseline_perlin(a, c, 48, 40) for a, c in zip(angles, cells, strict=True)])
+    assert np.abs(optimised.numpy() - expected).max() < 1e-5
 
 
 def test_inference_in_batches_agrees_with_one_image_at_a_time(tmp_path):
@@ -84,15 +84,15 @@ def test_inference_in_batches_agrees_with_one_image_at_a_time(tmp_path):
     save_checkpoint(tmp_path / "m.safetensors", new_network(SETTINGS, 1), run_names(RUN), SETTINGS.model_dump())
     model = Model(tmp_path / "m.safetensors", "float32", CPU)
     images = torch.randint(0, 256, (3, 16, 16, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    fast = model.reverse(images)
-    slow = plain_reverse(plain_network(model.network), to_input(images), SETTINGS)
-    same = (fast.last > 0.5) == (slow.last > 0.5)
+    optimised = model.reverse(images)
+    expected = baseline_reverse(baseline_network(model.network), to_input(images), SETTINGS)
+    same = (optimised.last > 0.5) == (expected.last > 0.5)
     assert same.float().mean() > 0.99
-    assert (fast.disc - slow.disc).abs().median() < 1e-5 and (fast.x0 - slow.x0).abs().median() < 1e-5
-    assert maps_of(images, fast)["recon"].shape == (3, 16, 16)
+    assert (optimised.disc - expected.disc).abs().median() < 1e-5 and (optimised.x0 - expected.x0).abs().median() < 1e-5
+    assert maps_of(images, optimised)["recon"].shape == (3, 16, 16)
 
 
-def test_batches_have_the_statistics_of_the_plain_ones():
+def test_batches_have_the_statistics_of_the_baseline():
     images = torch.randint(0, 256, (64, 16, 16, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     foregrounds = torch.ones(64, 16, 16, dtype=torch.uint8)
     textures = torch.randint(0, 256, (5, 16, 16, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
@@ -102,19 +102,19 @@ def test_batches_have_the_statistics_of_the_plain_ones():
         dropped = ~batch.previous_mask.flatten(1).any(dim=1) & anomalous
         return float(anomalous.float().mean()), float(batch.mask.mean()), float(dropped.sum() / anomalous.sum())
 
-    fast = [of(make_batch(images, foregrounds, textures, SETTINGS, step_generator(0, i))) for i in range(8)]
+    optimised = [of(make_batch(images, foregrounds, textures, SETTINGS, step_generator(0, i))) for i in range(8)]
     arrays = [list(a.numpy()) for a in (images, foregrounds)]
-    slow = [of(plain_batch(arrays[0], arrays[1], textures.numpy(), SETTINGS, i)) for i in range(8)]
-    assert np.allclose(np.mean(fast, axis=0), np.mean(slow, axis=0), atol=[0.05, 0.03, 0.12])
+    expected = [of(baseline_batch(arrays[0], arrays[1], textures.numpy(), SETTINGS, i)) for i in range(8)]
+    assert np.allclose(np.mean(optimised, axis=0), np.mean(expected, axis=0), atol=[0.05, 0.03, 0.12])
 
 
 def test_both_ways_leave_the_same_images_normal():
     images = torch.randint(0, 256, (3, 16, 16, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     foregrounds, arrays = torch.ones(3, 16, 16, dtype=torch.uint8), list(images.numpy())
     still = SETTINGS.model_copy(update={"anomalies": SETTINGS.anomalies.model_copy(update={"rotation_degrees": 0.0})})
-    fast = [make_batch(images, foregrounds, images, still, step_generator(0, i)) for i in range(8)]
-    slow = [plain_batch(arrays, list(foregrounds.numpy()), images.numpy(), still, i) for i in range(8)]
-    for batches in (fast, slow):  # half of three is one
+    optimised = [make_batch(images, foregrounds, images, still, step_generator(0, i)) for i in range(8)]
+    expected = [baseline_batch(arrays, list(foregrounds.numpy()), images.numpy(), still, i) for i in range(8)]
+    for batches in (optimised, expected):  # half of three is one
         assert [any(batch.mask[place].any() for batch in batches) for place in range(3)] == [True, False, False]
 
 

@@ -36,7 +36,7 @@ def test_training_is_measured_both_ways(settings, tmp_path, capsys, monkeypatch)
 
 def test_inference_is_measured_both_ways(settings, tmp_path, capsys):
     out = tmp_path / "infer.csv"
-    speed.run_infer(settings, out, 1, size=16, width=8, batches=[1, 2], native=16, precision="float32", steps=3)
+    speed.run_infer(settings, out, 1, size=16, width=8, batches=[1, 2], precision="float32", steps=3)
     with out.open() as file:
         rows = [(row["what"], row["batch"]) for row in csv.DictReader(file)]
     assert rows == [(what, batch) for batch in "12" for what in ("forward pass", "reverse process, T = 3")]

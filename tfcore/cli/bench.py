@@ -1,4 +1,4 @@
-"""Benchmarks: the fast path against the plain one, measured alternately in one run. Run from the checkout."""
+"""Benchmarks: the optimised code against the baseline, measured alternately in one run. Run from the checkout."""
 
 import sys
 from importlib import import_module
@@ -13,7 +13,9 @@ from tfcore.cli.options import DEFAULT_PARAMS, Params
 from tfcore.methods.registry import load_settings
 from tfcore.runtime.errors import UserError
 
-bench = typer.Typer(no_args_is_help=True, help="Measure the fast paths against the plain ones, alternately in one run.")
+bench = typer.Typer(
+    no_args_is_help=True, help="Measure the optimised code against the baseline, alternately in one run."
+)
 app.add_typer(bench, name="bench")
 
 Out = Annotated[Path | None, typer.Option(help="CSV file to write.")]
@@ -22,7 +24,7 @@ Size = Annotated[int, typer.Option(min=16, help="Side of the network's input in 
 Width = Annotated[int, typer.Option(min=8, help="Channels of the first resolution, a multiple of 8.")]
 Batch = Annotated[int, typer.Option(min=1, help="Images per batch.")]
 Native = Annotated[int, typer.Option(min=16, help="Side of the pictures on disk in pixels.")]
-Precision = Annotated[Literal["auto", "float32", "bfloat16"], typer.Option(help="Precision of the fast path.")]
+Precision = Annotated[Literal["auto", "float32", "bfloat16"], typer.Option(help="Precision of the optimised code.")]
 
 DEFAULT_BATCHES = [8]
 
@@ -38,7 +40,7 @@ def train_command(
     params: Params = DEFAULT_PARAMS,
     out: Out = None,
 ) -> None:
-    """One training step: from files on disk and in float32, against packed images and the fast network."""
+    """One training step: from files on disk and in float32, against packed images and the optimised network."""
     speed = benchmark("speed")
     speed.run_train(load_settings(*params), out, repeats, size, width, batch, native, precision)
 
@@ -58,7 +60,7 @@ def infer_command(
 ) -> None:
     """Forward pass and reverse process: one image at a time in float32, against batches."""
     speed = benchmark("speed")
-    speed.run_infer(load_settings(*params), out, repeats, size, width, list(batch), size, precision, steps)
+    speed.run_infer(load_settings(*params), out, repeats, size, width, list(batch), precision, steps)
 
 
 @bench.command("anomalies")
@@ -78,7 +80,7 @@ def aupro_command(
 ) -> None:
     """AUPRO: a full sort of all pixels, against this project's way."""
     module = benchmark("aupro")
-    module.run(module.SIZES if size is None else [(images, size)], repeats, out)
+    module.run(out, repeats, module.SIZES if size is None else [(images, size)])
 
 
 @bench.command("graph")
@@ -90,15 +92,12 @@ def graph_command(repeats: Repeats = 3, out: Out = None) -> None:
 @bench.command("pack")
 def pack_command(
     images: Annotated[int, typer.Option(min=5, help="Images to make; with few of them, fixed costs show.")] = 300,
-    width: Annotated[int, typer.Option(min=16, help="Width of the pictures on disk in pixels.")] = 1500,
-    height: Annotated[int, typer.Option(min=16, help="Height of the pictures on disk in pixels.")] = 1000,
     suffix: Annotated[Literal[".jpg", ".png"], typer.Option(help="Format of the pictures on disk.")] = ".jpg",
-    workers: Annotated[int, typer.Option(min=1, help="Threads, for both sides.")] = 1,
     repeats: Repeats = 3,
     out: Out = None,
 ) -> None:
     """Packing: bare Pillow decoding of the same files, against packing them as a surface and as an object."""
-    benchmark("pack").run(out, repeats, images, width, height, suffix, workers)
+    benchmark("pack").run(out, repeats, images, suffix)
 
 
 def benchmark(name: str) -> ModuleType:

@@ -1,4 +1,4 @@
-"""The method written straightforwardly: what the fast paths are measured against, and the oracle of their tests.
+"""The method written straightforwardly: what the optimised code is measured against, and the oracle of its tests.
 
 Float32 in contiguous layout, attention by explicit matrices, anomalies one sample at a time in NumPy and Pillow, images
 decoded and resized from disk whenever they are needed, inference one image at a time.
@@ -29,12 +29,12 @@ Picture = NDArray[np.uint8]
 Values = NDArray[np.float64]
 
 
-class PlainAttention(nn.Module):
+class BaselineAttention(nn.Module):
     """Softmax(Q Kᵀ / √d) V with the whole matrix in memory, residual."""
 
-    def __init__(self, fast: Attention) -> None:
+    def __init__(self, optimised: Attention) -> None:
         super().__init__()
-        self.projection, self.output = fast.projection, fast.output
+        self.projection, self.output = optimised.projection, optimised.output
 
     def forward(self, x: Tensor) -> Tensor:
         """Attend over all positions of x (B, C, H, W)."""
@@ -46,18 +46,17 @@ class PlainAttention(nn.Module):
         return cast(Tensor, out.transpose(1, 2).reshape(batch, channels, height, width))
 
 
-def plain_network(network: UNet) -> UNet:
-    """Return a copy of a network with plain attention, float32 and contiguous."""
-    plain = copy.deepcopy(network).to(dtype=torch.float32, memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    for module in list(plain.modules()):
+def baseline_network(network: UNet) -> UNet:
+    """Return a copy of a network with the attention above, float32 and contiguous."""
+    copied: UNet = copy.deepcopy(network).to(dtype=torch.float32, memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    for module in list(copied.modules()):
         for name, child in list(module.named_children()):
             if isinstance(child, Attention):
-                setattr(module, name, PlainAttention(child))
-    result: UNet = plain
-    return result
+                setattr(module, name, BaselineAttention(child))
+    return copied
 
 
-def plain_perlin(angles: Values, cells: tuple[int, int], height: int, width: int) -> Values:
+def baseline_perlin(angles: Values, cells: tuple[int, int], height: int, width: int) -> Values:
     """Return gradient noise (H, W), corner by corner; ``angles`` (G, G) in radians, ``cells`` by rows and columns."""
     rows = np.arange(height) * cells[0] / height
     columns = np.arange(width) * cells[1] / width
@@ -73,29 +72,22 @@ def plain_perlin(angles: Values, cells: tuple[int, int], height: int, width: int
     return math.sqrt(2) * noise
 
 
-def plain_source(image: Picture, textures: Picture, options: AnomalySettings, rng: np.random.Generator) -> Values:
+def baseline_source(image: Picture, textures: Picture, options: AnomalySettings, rng: np.random.Generator) -> Values:
     """Return what is pasted into one image (H, W, 3), in [0, 255]: a texture, or its own shuffled tiles."""
     height, width = image.shape[:2]
     if rng.random() < options.texture_fraction:
         texture = Image.fromarray(textures[rng.integers(len(textures))]).resize((width, height))
-        return np.asarray(plain_operations(texture, options.operations, rng), dtype=np.float64)
-    tiled = plain_operations(Image.fromarray(image), options.operations, rng)
-    side = -(-height // options.tiles), -(-width // options.tiles)
-    fitted = np.asarray(tiled.resize((side[1] * options.tiles, side[0] * options.tiles)))
-    tiles = [
-        fitted[row * side[0] : (row + 1) * side[0], column * side[1] : (column + 1) * side[1]]
-        for row in range(options.tiles)
-        for column in range(options.tiles)
-    ]
-    order = rng.permutation(len(tiles))
-    rows = [
-        np.concatenate([tiles[order[row * options.tiles + column]] for column in range(options.tiles)], axis=1)
-        for row in range(options.tiles)
-    ]
-    return np.concatenate(rows)[:height, :width].astype(np.float64)
+        return np.asarray(baseline_operations(texture, options.operations, rng), dtype=np.float64)
+    tiled = baseline_operations(Image.fromarray(image), options.operations, rng)
+    count = options.tiles
+    side = -(-height // count), -(-width // count)
+    fitted = np.asarray(tiled.resize((side[1] * count, side[0] * count)))
+    tiles = fitted.reshape(count, side[0], count, side[1], 3).swapaxes(1, 2).reshape(-1, *side, 3)
+    shuffled = tiles[rng.permutation(len(tiles))].reshape(count, count, *side, 3).swapaxes(1, 2)
+    return shuffled.reshape(fitted.shape)[:height, :width].astype(np.float64)
 
 
-def plain_operations(picture: Image.Image, count: int, rng: np.random.Generator) -> Image.Image:
+def baseline_operations(picture: Image.Image, count: int, rng: np.random.Generator) -> Image.Image:
     """Apply ``count`` of the ten photometric and geometric operations with Pillow."""
     operations = (
         lambda p: Image.fromarray((255 * (np.asarray(p) / 255) ** rng.uniform(0.5, 2, 3)).astype(np.uint8)),
@@ -122,7 +114,7 @@ def shift_hue(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
     return Image.fromarray(colour.astype(np.uint8), "HSV").convert("RGB")
 
 
-def plain_sample(
+def baseline_sample(
     image: Picture, foreground: Picture, textures: Picture, options: AnomalySettings, rng: np.random.Generator
 ) -> tuple[Values, Values, Values]:
     """Return the anomaly ε (H, W, 3) in [-1, 1], its mask and the simulated previous mask (H, W) of one image."""
@@ -130,18 +122,18 @@ def plain_sample(
     low, high = options.perlin_exponents
     cells = int(2 ** rng.integers(low, high + 1)), int(2 ** rng.integers(low, high + 1))
     angles = rng.uniform(0, 2 * math.pi, (2**high + 1, 2**high + 1))
-    noise = plain_perlin(angles, cells, height, width)
+    noise = baseline_perlin(angles, cells, height, width)
     noise = ndimage.rotate(noise, rng.uniform(-90, 90), reshape=False, order=1)
     allowed = ndimage.grey_dilation(foreground, options.foreground_dilation) if options.foreground else 1
     mask = (np.abs(noise) > options.threshold) * allowed
     again = rng.uniform(options.threshold, 1) if rng.random() < 0.5 else rng.uniform(0, options.threshold)
     dropped = rng.random() < options.previous_mask_dropout or options.previous_mask == "none"
     previous = np.zeros_like(noise) if dropped else (np.abs(noise) > again) * allowed
-    source = plain_source(image, textures, options, rng) / 127.5 - 1
+    source = baseline_source(image, textures, options, rng) / 127.5 - 1
     return mask[..., None] * source, mask.astype(np.float64), previous.astype(np.float64)
 
 
-def plain_batch(
+def baseline_batch(
     images: list[Picture], foregrounds: list[Picture], textures: Picture, settings: TrainingSettings, seed: int
 ) -> Batch:
     """Make a training batch in a loop over its samples, and put it together as float32 tensors."""
@@ -155,7 +147,7 @@ def plain_batch(
         normal = image / 127.5 - 1
         anomaly, mask, previous = np.zeros_like(normal), np.zeros(normal.shape[:2]), np.zeros(normal.shape[:2])
         if place < anomalous_images(len(images), options.fraction):
-            anomaly, mask, previous = plain_sample(image, foreground, textures, options, rng)
+            anomaly, mask, previous = baseline_sample(image, foreground, textures, options, rng)
         if rng.random() < options.rotation_probability:
             angle = rng.uniform(-options.rotation_degrees, options.rotation_degrees)
             normal, anomaly, mask, previous = (
@@ -176,7 +168,7 @@ def stack(arrays: list[Values]) -> Tensor:
     return stacked[:, None] if stacked.ndim == 3 else stacked.permute(0, 3, 1, 2)
 
 
-def plain_ssim(prediction: Tensor, normal: Tensor) -> Tensor:
+def baseline_ssim(prediction: Tensor, normal: Tensor) -> Tensor:
     """Mean SSIM of images from [-1, 1] taken to [0, 1], with the whole 11×11 window in one convolution."""
     line = torch.exp(
         -(torch.arange(SSIM_WINDOW, device=normal.device) - SSIM_WINDOW // 2).square() / (2 * SSIM_SIGMA**2)
@@ -195,8 +187,8 @@ def plain_ssim(prediction: Tensor, normal: Tensor) -> Tensor:
 
 
 @dataclass
-class PlainTraining:
-    """Training as plainly as it goes: files on disk, one sample after the other, float32."""
+class BaselineTraining:
+    """Training without any shortcut: files on disk, one sample after the other, float32."""
 
     network: nn.Module
     files: list[Path]
@@ -216,7 +208,7 @@ class PlainTraining:
         size = self.settings.train.batch_size
         chosen = [(number * size + i) % len(self.files) for i in range(size)]
         images = [decode(self.files[i], self.settings.data.resize, self.settings.crop) for i in chosen]
-        made = plain_batch(images, [self.foregrounds[i] for i in chosen], self.textures, self.settings, number)
+        made = baseline_batch(images, [self.foregrounds[i] for i in chosen], self.textures, self.settings, number)
         return Batch(*(getattr(made, name).to(self.device) for name in made.__dataclass_fields__))
 
     def step(self, number: int) -> float:
@@ -236,7 +228,7 @@ def decode(file: Path, resize: int, crop: int) -> Picture:
     return np.asarray(picture)[corner : corner + crop, corner : corner + crop]
 
 
-def plain_reverse(network: nn.Module, images: Tensor, settings: TrainingSettings) -> Reverse:
+def baseline_reverse(network: nn.Module, images: Tensor, settings: TrainingSettings) -> Reverse:
     """Run the reverse process one image at a time, by Eq. 4 and with the masks summed on the host."""
     diffusion = settings.diffusion
     table = beta_table(diffusion).tolist()
