@@ -41,7 +41,7 @@ OPTIONS = {
     "bench anomalies": "--size 16 --batch 1 --repeats 1",
     "bench aupro": "--images 4 --size 32 --repeats 1",
     "bench graph": "--repeats 1",
-    "bench pack": "--images 5 --width 32 --height 32 --repeats 1",
+    "bench pack": "--images 5 --repeats 1",
     "gallery foregrounds": "--dataset demo_visa --category pills",
 }
 
