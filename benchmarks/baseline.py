@@ -18,8 +18,8 @@ from scipy import ndimage
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tfcore.methods.transfusion.batch import Batch
 from tfcore.anomalies.synthesis import anomalous_images
+from tfcore.methods.transfusion.batch import Batch
 from tfcore.methods.transfusion.diffusion import Reverse, beta_table, call_timesteps, mask_divisor, training_timesteps
 from tfcore.methods.transfusion.losses import SSIM_SIGMA, SSIM_WINDOW, training_losses
 from tfcore.methods.transfusion.settings import AnomalySettings, TrainingSettings

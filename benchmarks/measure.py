@@ -109,6 +109,7 @@ def compare(
         "cpu_time_ratio": cpu_time if device.type == "cpu" else None,
         "baseline_images_per_s": images / slow,
         "optimised_images_per_s": images / quick,
+        "optimised_operations_per_s": operations / quick if operations else None,
         "share_of_peak": operations / quick / limit if operations and limit else None,
         "peak": source,
         "baseline_gib": peaks[0],

@@ -25,12 +25,15 @@ from benchmarks.baseline import (
 )
 from benchmarks.measure import Row, compare, report
 from tfcore.anomalies.perlin import perlin_noise
+from tfcore.data.training_data import TrainingData
 from tfcore.methods.transfusion.batch import Batch, make_batch
 from tfcore.methods.transfusion.diffusion import reverse_process
 from tfcore.methods.transfusion.infer import to_input
 from tfcore.methods.transfusion.losses import unit_ssim
-from tfcore.methods.transfusion.train import Training, TrainingData, new_network, step_generator
-from tfcore.operations.speed import parameters
+from tfcore.methods.transfusion.method import TransFusion
+from tfcore.methods.transfusion.operations import forward_operations, parameters_of
+from tfcore.methods.transfusion.settings import ModelSettings, TrainingSettings
+from tfcore.methods.transfusion.train import Training, new_network
 from tfcore.runs.record import device_name
 from tfcore.runs.stages import stage_settings
 from tfcore.runtime.device import autocast, precision_name, prepare, reproducible, take, to_device
@@ -65,7 +68,8 @@ class Setup:
             "size": self.settings.crop,
             "width": model.width,
             "batch": train.batch_size,
-            "parameters": parameters(model),
+            "parameters": parameters_of(model),
+            "network": TransFusion().network(self.settings.model_dump()),
         }
 
     @property
@@ -79,7 +83,8 @@ def made_up_run(
     settings: Settings, size: int, width: int, batch: int, native: int, images: int, precision: str
 ) -> Iterator[Setup]:
     """Write made-up pictures of ``native`` pixels to a temporary folder, pack them and choose the device."""
-    device = prepare(settings.hardware)
+    hardware = settings.hardware
+    device = prepare(hardware.device, hardware.threads, hardware.deterministic)
     stage = TrainingSettings.model_validate(stage_settings(settings, "train"))
     if width % 8:
         raise UserError(f"--width: {width} is not a multiple of 8")
@@ -94,7 +99,7 @@ def made_up_run(
         textures = np.stack([decode(file, size, size) for file in files])
         foregrounds = torch.ones(arrays.shape[:3], dtype=torch.uint8, device=device)
         packed = (torch.from_numpy(arrays).to(device), foregrounds, torch.from_numpy(textures).to(device))
-        yield Setup(stage, settings.hardware, device, files, TrainingData(*packed, device, "benchmark"))
+        yield Setup(stage, hardware, device, files, TrainingData(*packed, device, {}))
 
 
 def write_pictures(folder: Path, count: int, native: int) -> list[Path]:
@@ -129,7 +134,7 @@ def run_train(settings: Settings, out: Path | None, repeats: int, size: int, wid
             return make_batch(*some, data.textures, stage, step_generator(0, number))
 
         def optimised_step() -> None:
-            with reproducible(setup.hardware, device):
+            with reproducible(setup.hardware.deterministic, device):
                 optimised.step(next(steps))
 
         measure = partial(compare, images=batch, device=device)
@@ -237,6 +242,10 @@ def run_anomalies(settings: Settings, out: Path | None, repeats: int, size: int,
                 lambda: perlin_noise(there[0], there[1], size, size),
             ),
         ]
-        about = {key: value for key, value in setup.about.items() if key not in ("width", "parameters", "precision")}
+        about = {
+            key: value
+            for key, value in setup.about.items()
+            if key not in ("width", "parameters", "precision", "network")
+        }
         report(rows, about, out)
         return rows

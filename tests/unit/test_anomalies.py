@@ -5,8 +5,8 @@ from scipy import stats
 
 from tfcore.anomalies.geometry import rotate
 from tfcore.anomalies.perlin import perlin_noise, random_perlin
-from tfcore.anomalies.textures import OPERATIONS, augment, autocontrast, equalize, shuffle_tiles
 from tfcore.anomalies.synthesis import anomalous_images
+from tfcore.anomalies.textures import OPERATIONS, augment, autocontrast, equalize, shuffle_tiles
 from tfcore.methods.transfusion.batch import make_batch, previous_masks
 from tfcore.runtime.errors import UserError
 

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
+from tfcore.metrics.gather import read_metrics
 from tfcore.paper.numbers import paper_checks, statements
 from tfcore.report.claims import checks, printed
 from tfcore.report.claims.checks import Evidence, Part
-from tfcore.metrics.gather import read_metrics
 from tfcore.report.measured import Measured
 from tfcore.report.tables.ablations import PAPER_ROWS, source_of
 from tfcore.report.tables.published_cells import runs_note

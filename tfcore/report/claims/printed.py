@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Sequence
 
+from tfcore.metrics.gather import AVERAGE
 from tfcore.paper.numbers import Check, Number, names_in, paper, paper_categories, paper_names
 from tfcore.report.claims.checks import ROUNDING, Evidence, Part
-from tfcore.report.measured import AVERAGE, METRICS
+from tfcore.report.measured import METRICS
 from tfcore.report.tables.published_cells import PAPER_DATASETS
 
 OURS = "TransFusion"
