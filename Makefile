@@ -44,11 +44,12 @@ test: $(VENV)/.developer  ## Run the tests; those that need SLURM or Chromium ar
 	OMP_NUM_THREADS=1 $(RUN)/python -m pytest --numprocesses 2 tests/unit tests/golden
 	OMP_NUM_THREADS=1 $(RUN)/python -m pytest --numprocesses 2 --dist loadgroup -rs tests/workflow tests/slurm
 
-check: $(VENV)/.developer  ## Lint and type-check
+check: $(VENV)/.developer  ## Lint, type-check, and hold imports to the floors of docs/architecture.md
 	$(RUN)/ruff check .
 	$(RUN)/ruff format --check .
 	PATH="$(CURDIR)/$(RUN):$$PATH" snakefmt --check Snakefile workflow  # finds shfmt, which formats the shell blocks
 	$(RUN)/mypy
+	$(RUN)/lint-imports
 
 test-slurm: $(VENV)/.developer  ## Test the SLURM profile on a real slurmctld with emulated nodes (root; installs SLURM)
 	INSTALL_SLURM=1 $(RUN)/python -m pytest -rs tests/slurm

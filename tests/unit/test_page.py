@@ -13,7 +13,7 @@ from tfcore.report.page.figure_list import page_figures
 from tfcore.report.page.page import write_page
 from tfcore.report.page.provenance import duration, summarise
 from tfcore.report.page.table_views import page_table
-from tfcore.report.tables.table import Cell, Table
+from tfcore.report.table import Cell, Table
 from tfcore.runtime.errors import UserError
 
 SMALL = "run: {datasets: [mvtec_ad], variants: [full]}\ndatasets: {mvtec_ad: {categories: [bottle]}}\n"

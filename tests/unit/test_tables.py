@@ -10,10 +10,10 @@ from fabricated import DEMO, ROOT, paper_settings, write_metrics
 from tfcore.metrics.gather import gather, gathered_for, read_metrics
 from tfcore.report.claims.claims import write_claims
 from tfcore.report.measured import Measured, Source
+from tfcore.report.table import Cell, Table, cell_text, csv_text, latex, markdown, ranked
 from tfcore.report.tables.ablations import Ablation, _largest, change, published_change
 from tfcore.report.tables.overview import make_table, write_tables
 from tfcore.report.tables.published_cells import difference
-from tfcore.report.tables.table import Cell, Table, cell_text, csv_text, latex, markdown, ranked
 from tfcore.runs.needed import score_files, shown_settings
 from tfcore.runs.run import Run
 from tfcore.runtime.errors import UserError

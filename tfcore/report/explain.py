@@ -8,8 +8,8 @@ from tabulate import tabulate
 
 from tfcore.metrics.gather import AVERAGE, gathered_for, read_metrics
 from tfcore.report.measured import Measured
+from tfcore.report.table import markdown
 from tfcore.report.tables.overview import make_table
-from tfcore.report.tables.table import markdown
 from tfcore.runs.needed import score_files
 from tfcore.runs.record import read_record
 from tfcore.runs.run import Run, record_of

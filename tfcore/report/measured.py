@@ -9,7 +9,7 @@ import pandas as pd
 from tfcore.metrics.gather import AVERAGE
 from tfcore.metrics.rows import COLUMNS
 from tfcore.paper.numbers import paper_categories
-from tfcore.report.tables.table import Cell
+from tfcore.report.table import Cell
 from tfcore.runs.stages import method_of, shared_variant
 from tfcore.runtime.errors import UserError
 from tfcore.settings.variants import Settings

@@ -132,7 +132,7 @@ def fit(job: Job, data: TrainingData) -> Fitted:
         "precision": precision_name(settings.train.precision, job.device),
         "images_per_second": round(float(np.mean(speeds)), 3) if speeds else None,
     }
-    return Fitted(training.network.state_dict(), done.log, about)
+    return Fitted(training.network.state_dict(), done.log, about=about)
 
 
 def new_network(settings: TrainingSettings, seed: int) -> UNet:

@@ -7,9 +7,9 @@ from tfcore.paper.numbers import paper_checks, statements
 from tfcore.report.claims import checks, printed
 from tfcore.report.claims.checks import Evidence, Part
 from tfcore.report.measured import Measured
+from tfcore.report.table import Cell, Table, write_table
 from tfcore.report.tables.ablations import PAPER_ROWS, source_of
 from tfcore.report.tables.published_cells import runs_note
-from tfcore.report.tables.table import Cell, Table, write_table
 from tfcore.settings.variants import Settings
 
 VERDICTS = ("reproduced", "not reproduced", "not measured yet", "cells not known")

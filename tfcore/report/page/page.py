@@ -20,10 +20,10 @@ from tfcore.report.page.examples import Gallery, gallery, weight
 from tfcore.report.page.figure_list import page_figures, relative
 from tfcore.report.page.provenance import duration, summarise
 from tfcore.report.page.table_views import PageTable, page_table
+from tfcore.report.table import Cell, cell_text
 from tfcore.report.tables.ablations import ablation_rows, change, published_change, source_of
 from tfcore.report.tables.overview import make_table
 from tfcore.report.tables.published_cells import PAPER_DATASETS, difference
-from tfcore.report.tables.table import Cell, cell_text
 from tfcore.runs.needed import TABLES, further_datasets, shown_runs, shown_settings
 from tfcore.runs.run import Run
 from tfcore.runs.stages import shared_run

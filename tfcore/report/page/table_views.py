@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from tfcore.report.tables.table import Cell, Table
+from tfcore.report.table import Cell, Table
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from tfcore.metrics.gather import AVERAGE
 from tfcore.paper.numbers import paper
 from tfcore.report.measured import METRICS, Measured, Source
+from tfcore.report.table import Cell, Table
 from tfcore.report.tables.published_cells import interval_notes_for, notes_for, published_cell, runs_note
-from tfcore.report.tables.table import Cell, Table
 
 FULL = "TransFusion (full, T=20, linear)"  # the paper's row of the full model, as named in paper_tables.csv
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from tfcore.metrics.gather import AVERAGE
 from tfcore.paper.numbers import paper, paper_names, release
 from tfcore.report.measured import METRICS, Measured, Source
+from tfcore.report.table import Cell, Table, ranked
 from tfcore.report.tables.published_cells import (
     RELEASE_NOTE,
     difference,
@@ -13,7 +14,6 @@ from tfcore.report.tables.published_cells import (
     published_cell,
     runs_note,
 )
-from tfcore.report.tables.table import Cell, Table, ranked
 from tfcore.runs.needed import dataset_for
 from tfcore.settings.variants import Settings, resolve
 

@@ -8,6 +8,7 @@ import pandas as pd
 from tfcore.metrics.gather import AVERAGE, read_metrics
 from tfcore.paper.numbers import paper, paper_names, release
 from tfcore.report.measured import METRICS, Measured, Source
+from tfcore.report.table import Cell, Table, ranked, write_table
 from tfcore.report.tables.ablations import ablation_table
 from tfcore.report.tables.by_category import BY_CATEGORY, BY_EPOCH, category_table, dataset_table, epoch_table
 from tfcore.report.tables.published_cells import (
@@ -20,7 +21,6 @@ from tfcore.report.tables.published_cells import (
     runs_note,
 )
 from tfcore.report.tables.seconds import speed_table
-from tfcore.report.tables.table import Cell, Table, ranked, write_table
 from tfcore.runs.needed import TABLES, further_datasets
 from tfcore.runtime.errors import UserError
 from tfcore.settings.variants import Settings

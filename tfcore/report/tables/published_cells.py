@@ -2,7 +2,7 @@
 
 from tfcore.paper.numbers import Number
 from tfcore.report.measured import Measured, Source
-from tfcore.report.tables.table import MARKS, UNKNOWN, Cell
+from tfcore.report.table import MARKS, UNKNOWN, Cell
 
 PAPER_DATASETS = ("VisA", "MVTec AD")
 

@@ -7,8 +7,8 @@ import pandas as pd
 
 from tfcore.metrics.gather import one_line
 from tfcore.paper.numbers import paper, paper_names
+from tfcore.report.table import Cell, Table
 from tfcore.report.tables.published_cells import notes_for, published_cell
-from tfcore.report.tables.table import Cell, Table
 from tfcore.runtime.errors import UserError
 
 COLUMNS = ("device", "steps", "batch", "seconds_per_image")
