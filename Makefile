@@ -59,10 +59,12 @@ test-browser: $(VENV)/.developer  ## Test the report page in headless Chromium
 
 pull: $(VENV)/.installed  ## Fetch versioned results; fails if anything has to be computed again
 	$(RUN)/dvc pull
-	PATH="$(CURDIR)/$(RUN):$$PATH" workflow/verify_results
+	@$(RUN)/snakemake --summary -- all_tables | awk -F '\t' '$$NF == "update pending" { n++ } \
+		END { if (n) { print "error: " n " files remain to be made: these results are not what params.yaml asks for" \
+		" (list: snakemake --dry-run all_tables)"; exit 1 } print "every result is here and current" }'
 
 merge: $(VENV)/.installed  ## Add the results of another git revision to those here: make merge REV=origin/theirs
-	PATH="$(CURDIR)/$(RUN):$$PATH" workflow/merge_results $(REV)
+	PATH="$(CURDIR)/$(RUN):$$PATH" python workflow/merge_results.py $(REV)
 
 docs: $(VENV)/.developer  ## Build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(RUN)/mkdocs build --strict

@@ -114,12 +114,8 @@ def existing(file_of: Callable[[Run], Path], root: Path = Path()) -> Iterator[tu
     """Give every run below ``root`` that has a file, and the file: ``existing(lambda run: run.checkpoint)``."""
     pattern = file_of(EVERY)
     for file in sorted(root.glob(str(pattern))):
-        parts = [
-            found.removeprefix("seed")
-            for found, part in zip(file.relative_to(root).parts, pattern.parts, strict=True)
-            if "*" in part
-        ]
-        dataset, category, variant, seed = parts[:4]
+        pairs = zip(file.relative_to(root).parts, pattern.parts, strict=False)
+        dataset, category, variant, seed = [found.removeprefix("seed") for found, part in pairs if "*" in part][:4]
         yield Run(dataset, category, variant, int(seed)), file
 
 
