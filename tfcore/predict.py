@@ -23,9 +23,9 @@ def predict(
 ) -> dict[str, float]:
     """Score pictures of any size and mode; return the image score of each, as the method of the checkpoint scores.
 
-    ``images`` are files or folders of files. ``settings`` say how the checkpoint's variant is scored (λ and kernel of
-    TransFusion). Writes ``{name}_map.png`` (16-bit grey, 65535 = 1), ``{name}_overlay.png`` and ``scores.json`` into
-    ``out``; maps are as large as the model's input. Raises `UserError` naming the file that cannot be read.
+    ``images`` are files or folders of files. ``settings`` say how the checkpoint's variant is scored. Writes
+    ``{name}_map.png`` (16-bit grey, 65535 = 1), ``{name}_overlay.png`` and ``scores.json`` into ``out``; maps are as
+    large as the model's input. Raises `UserError` naming the file that cannot be read.
     """
     with explained(f"prediction with {checkpoint}"):
         files = list(picture_files(images, out).items())

@@ -10,7 +10,6 @@ from tfcore.cli.options import DEFAULT_PARAMS, Category, Dataset, Params, Seed, 
 from tfcore.methods.registry import load_settings
 from tfcore.runs.run import TEXTURES_FOLDER, Run
 from tfcore.runs.stages import shared_run, stage_settings
-from tfcore.runtime.errors import UserError
 from tfcore.settings.sections import HardwareSettings
 
 Checkpoint = Annotated[Path, typer.Option(help="Checkpoint, model.safetensors.")]
@@ -58,16 +57,12 @@ def trace_command(
     """Keep x_t, mask, anomaly and normal appearance of one image at every step (Fig. 3)."""
     from tfcore.data.packed import Packed
     from tfcore.methods.infer import Loaded
-    from tfcore.methods.transfusion.infer import TransFusionModel
-    from tfcore.methods.transfusion.trace import trace
     from tfcore.runtime.device import explained
 
     with explained(f"trace with {checkpoint}"):
         loaded, data = Loaded.read(checkpoint, hardware(device), {"infer": {"precision": "float32"}}), Packed(packed)
         loaded.check_pack(data)
-        if not isinstance(loaded.model, TransFusionModel):
-            raise UserError(f"{checkpoint}: {loaded.method.title} has no reverse process to trace")
-        trace(loaded.model, loaded.checkpoint, data, index, out)
+        loaded.method.trace(loaded.model, loaded.checkpoint, data, index, out)
 
 
 @app.command("predict")

@@ -46,7 +46,7 @@ def sweep_run_command(
     out: Out = None,
     params: Params = DEFAULT_PARAMS,
 ) -> None:
-    """Score a run's maps at every sweep point (λ, kernel, one mask alone); nothing is inferred again."""
+    """Score a run's maps at every sweep point of its method; nothing is inferred again."""
     from tfcore.methods.score import sweep_run
 
     settings, run = load_run(params, dataset, category, variant, seed)

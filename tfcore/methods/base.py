@@ -9,18 +9,21 @@ from __future__ import annotations  # of the annotated types most need torch, wh
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tfcore.runs.stages import RunStage
+from tfcore.runtime.errors import UserError
 from tfcore.settings.sections import DataSettings, HardwareSettings, Section
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from tfcore.data.packed import Packed
     from tfcore.data.training_data import TrainingData
     from tfcore.training.checkpoint import Checkpoint
     from tfcore.training.log import TrainingLog
@@ -72,12 +75,15 @@ class Model(ABC):
         raise NotImplementedError
 
 
-class Method(ABC):
-    """A method of the benchmark; `tfcore.methods.registry` lists them."""
+class Method:
+    """A method of the benchmark; `tfcore.methods.registry` lists them.
+
+    As it stands, it is somebody's whose anomaly maps are scored, and which is neither trained nor inferred here.
+    """
 
     name: str
     title: str  # in tables
-    settings: type[Section]  # its section: checks and docs/settings.md come from it
+    settings: type[Section] = Section  # its section: checks and docs/settings.md come from it
     at_top: bool = False  # its sections stand at the top of params.yaml; else it has methods.<name>
     protocols: Mapping[Any, Mapping[str, Any]] = {}
     train_version: int = 1  # raised when the numbers change on purpose
@@ -85,15 +91,15 @@ class Method(ABC):
     needs_textures: bool = False
     map_bytes: int = 6  # of the maps file, per pixel of an image: a float32 map and two masks
 
-    @abstractmethod
     def fit(self, job: Job, data: TrainingData) -> Fitted:
         """Train; a method that iterates does so through `tfcore.training.loop.run_steps`."""
+        raise UserError(f"{self.name}: is not trained here")
 
-    @abstractmethod
     def load(
         self, checkpoint: Checkpoint, infer: dict[str, Any], hardware: HardwareSettings, device: torch.device
     ) -> Model:
         """Return the model of a checkpoint; ``infer`` is ``stage_settings(…, "infer")``, empty = its defaults."""
+        raise UserError(f"{self.name}: is not inferred here")
 
     def final_maps(self, maps: Arrays, score: Mapping[str, Any]) -> NDArray[np.float32]:
         """Return the maps (N, H, W) that are scored, from those of the maps file and ``stage_settings(…, "score")``."""
@@ -107,11 +113,21 @@ class Method(ABC):
         """Give name and final maps of every sweep point of ``stage_settings(…, "sweep")``; most methods have none."""
         return iter(())
 
+    def training_samples(
+        self, settings: Mapping[str, Any], data: TrainingData, rows: Tensor, seed: int
+    ) -> tuple[str, list[NDArray[np.uint8]]]:
+        """Return what a training makes of some images, and a title: panels uint8 (len(rows), H, W, 3), side by side."""
+        return "training image", [data.images[rows].cpu().numpy()]
+
+    def trace(self, model: Model, checkpoint: Checkpoint, data: Packed, index: int | None, out: Path) -> None:
+        """Write what the method does to one test image step by step; `UserError` from a method that has no steps."""
+        raise UserError(f"{checkpoint.path}: {self.title} has no steps to trace")
+
     def reads(self, stage: RunStage) -> tuple[str, ...]:
         """Return those of the method's own settings that a stage reads; by default training reads all of them."""
         return tuple(self.settings.model_fields) if stage == "train" else ()
 
-    def check(self, own: Any, data: DataSettings) -> None:  # noqa: B027 (most have nothing to refuse)
+    def check(self, own: Any, data: DataSettings) -> None:
         """Raise `UserError` for settings that are right one by one, but not together."""
 
     def epochs(self, own: Any) -> int:

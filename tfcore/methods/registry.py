@@ -21,6 +21,13 @@ def method_named(name: str) -> Method:
     return METHODS[name]
 
 
+def scored_method(name: str) -> Method:
+    """Return the method whose anomaly maps are scored: a registered one, or anybody's whose file has an array ``map``."""
+    foreign = Method()
+    foreign.name = foreign.title = name
+    return METHODS.get(name, foreign)
+
+
 def load_settings(*files: Path | str) -> Settings:
     """Read ``params.yaml`` and overlays with the sections of all methods; see `tfcore.settings.loading`."""
     return loading.load_settings(_class(tuple(METHODS)), *files)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tfcore.methods.registry import method_named
+from tfcore.methods.registry import scored_method
 from tfcore.metrics.maps import MapsFile
 from tfcore.metrics.rows import identity, write_images, write_rows, write_source
 from tfcore.metrics.score import score_named
@@ -24,7 +24,7 @@ def score_run(
     """
     source, out = MapsFile(maps_file), Path(out_csv)
     ids = identity(source, run)
-    method = method_named(ids["method"])
+    method = scored_method(ids["method"])
     final = method.final_maps(source, settings)
     scores = method.image_scores(source, final)
     metrics = score_named(source, final, scores, settings["score"])
@@ -40,7 +40,7 @@ def sweep_run(maps_file: Path | str, settings: Mapping[str, Any], out_csv: Path 
     """
     source = MapsFile(maps_file)
     ids = identity(source, run)
-    method = method_named(ids["method"])
+    method = scored_method(ids["method"])
     rows = [
         (point, metric)
         for point, final in method.sweep_points(source, settings)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tfcore.methods.base import Arrays, Fitted, Method, Operations
+from tfcore.methods.base import Arrays, Fitted, Method, Model, Operations
 from tfcore.methods.transfusion.settings import (
     INFER_VERSION,
     NAME,
@@ -24,7 +25,9 @@ from tfcore.settings.sections import DataSettings, HardwareSettings
 
 if TYPE_CHECKING:
     import torch
+    from torch import Tensor
 
+    from tfcore.data.packed import Packed
     from tfcore.data.training_data import TrainingData
     from tfcore.methods.transfusion.infer import TransFusionModel
     from tfcore.training.checkpoint import Checkpoint
@@ -67,6 +70,22 @@ class TransFusion(Method):
         from tfcore.methods.transfusion.maps import sweep_points
 
         return sweep_points(maps, sweep)
+
+    def training_samples(
+        self, settings: Mapping[str, Any], data: TrainingData, rows: Tensor, seed: int
+    ) -> tuple[str, list[NDArray[np.uint8]]]:
+        """Return images with opaque anomalies, their masks and the simulated previous masks."""
+        from tfcore.methods.transfusion.samples import TITLE, training_samples
+
+        return TITLE, training_samples(TrainingSettings.model_validate(settings), data, rows, seed)
+
+    def trace(self, model: Model, checkpoint: Checkpoint, data: Packed, index: int | None, out: Path) -> None:
+        """Write x_t, mask, anomaly and normal appearance at every step of the reverse process (Fig. 3)."""
+        from tfcore.methods.transfusion.infer import TransFusionModel
+        from tfcore.methods.transfusion.trace import trace
+
+        assert isinstance(model, TransFusionModel)
+        trace(model, checkpoint, data, index, out)
 
     def reads(self, stage: RunStage) -> tuple[str, ...]:
         """Return the sections that a stage reads."""

@@ -9,11 +9,11 @@ from matplotlib import pyplot
 from numpy.typing import NDArray
 
 from tfcore.data.packed import Packed
-from tfcore.methods.transfusion.batch import Batch, make_batch
-from tfcore.methods.transfusion.diffusion import compose
-from tfcore.methods.transfusion.settings import TrainingSettings
+from tfcore.data.training_data import TrainingData
+from tfcore.methods.registry import method_named
 from tfcore.report.figures.style import DPI, use_style
 from tfcore.runtime.files import replacing
+from tfcore.settings.sections import DataSettings
 
 Pixels = NDArray[np.uint8]
 
@@ -21,17 +21,16 @@ ANOMALIES, FOREGROUNDS = 32, 16
 
 
 def anomaly_gallery(packed: Path, textures: Path, settings: dict[str, Any], out: Path, seed: int = 0) -> None:
-    """Draw 32 training samples to ``out`` (*.png): image with opaque anomaly, its mask, the simulated previous mask.
+    """Draw what a training makes of 32 images to ``out`` (*.png).
 
     ``textures`` is the folder of packed textures, ``settings`` is ``stage_settings(…, "train")``.
     """
-    stage = TrainingSettings.model_validate(settings)
-    data = Packed(packed)
-    batch = sample_batch(data, textures, stage, seed)
-    opaque = compose(batch.normal, batch.anomaly, batch.mask, torch.ones(len(batch.t)))
-    panels = [to_pixels(opaque), mask_pixels(batch.mask), mask_pixels(batch.previous_mask)]
-    title = f"{data.dataset} {data.category}: synthetic anomaly, its mask, the simulated previous mask"
-    draw_sheet(side_by_side(*panels), 4, title, out)
+    method, about = method_named(settings["method"]), Packed(packed)
+    geometry = DataSettings.model_validate(settings["data"])
+    data = TrainingData.load(packed, textures if method.needs_textures else None, geometry, torch.device("cpu"))
+    rows = torch.from_numpy(spread(len(data.images), ANOMALIES))
+    title, panels = method.training_samples(settings, data, rows, seed)
+    draw_sheet(side_by_side(*panels), 4, f"{about.dataset} {about.category}: {title}", out)
 
 
 def foreground_gallery(packed: Path, out: Path) -> None:
@@ -44,33 +43,9 @@ def foreground_gallery(packed: Path, out: Path) -> None:
     draw_sheet(side_by_side(images, faded), 4, title, out)
 
 
-def sample_batch(data: Packed, textures: Path, stage: TrainingSettings, seed: int) -> Batch:
-    """Make a batch of 32 samples, each with an anomaly, from images spread over the training set."""
-    options = stage.anomalies.model_copy(update={"fraction": 1.0})
-    rows = spread(data.train_count, ANOMALIES)
-    return make_batch(
-        torch.from_numpy(data.train_images(stage.crop)[rows]),
-        torch.from_numpy(data.foregrounds(stage.crop)[rows]),
-        torch.from_numpy(np.load(textures / "images.npy")),
-        stage.model_copy(update={"anomalies": options}),
-        torch.Generator().manual_seed(seed),
-    )
-
-
 def spread(total: int, count: int) -> NDArray[np.int64]:
     """Return ``count`` evenly spread row numbers below ``total``; rows repeat when there are fewer."""
     return np.linspace(0, total - 1, count).round().astype(np.int64)
-
-
-def to_pixels(images: torch.Tensor) -> Pixels:
-    """Turn images (B, 3, H, W) in [-1, 1] into uint8 (B, H, W, 3)."""
-    scaled = ((images + 1) * 127.5).round().clamp(0, 255)
-    return scaled.permute(0, 2, 3, 1).to(torch.uint8).numpy()
-
-
-def mask_pixels(masks: torch.Tensor) -> Pixels:
-    """Turn masks (B, 1, H, W) in {0, 1} into white on black, uint8 (B, H, W, 3)."""
-    return to_pixels((masks * 2 - 1).expand(-1, 3, -1, -1))
 
 
 def side_by_side(*panels: Pixels) -> Pixels:
