@@ -22,7 +22,7 @@ def method_named(name: str) -> Method:
 
 
 def scored_method(name: str) -> Method:
-    """Return the method whose anomaly maps are scored: a registered one, or anybody's whose file has an array ``map``."""
+    """Return the method whose maps are scored: a registered one, or anybody's whose file has an array ``map``."""
     foreign = Method()
     foreign.name = foreign.title = name
     return METHODS.get(name, foreign)
