@@ -138,6 +138,8 @@ def other_method(finished, folder):
     for name, array in (("maps", "disc"), ("masks", "mask_nearest"), ("labels", "label")):
         np.save(folder / f"{name}.npy", arrays[array])
     header["run"] = json.dumps(json.loads(header["run"]) | {"method": "other"})
+    of_any_method = ("label", "mask_nearest", "mask_antialiased")
+    arrays = {"map": arrays["disc"]} | {name: arrays[name] for name in of_any_method}
     (folder / "other/pills").mkdir(parents=True)
     save_file(arrays, folder / "other/pills/maps.safetensors", metadata=header)
 

@@ -14,7 +14,7 @@ import torch
 import yaml
 
 from tfcore.methods.registry import load_settings
-from tfcore.runs.run import manifest_file
+from tfcore.runs.run import Run
 from tfcore.runs.stages import foreground_source, stage_settings
 from tfcore.runtime.files import digest, sha256_of
 
@@ -80,7 +80,7 @@ def make_as_if_pulled(folder, plan):
         kind, dataset, category, variant = file.relative_to(folder / "results").parts[:4]
         stage = {"checkpoints": "train", "maps": "infer"}[kind]
         inputs = {
-            "manifest_sha256": sha256_of(folder / manifest_file(dataset, category)),
+            "manifest_sha256": sha256_of(folder / Run(dataset, category).manifest),
             "foreground": foreground_source(settings.datasets[dataset], category),
         }
         made = {"settings_digest": digest(stage_settings(settings, stage, variant)), "inputs": inputs}
@@ -181,7 +181,7 @@ def test_a_dataset_beside_the_papers_gets_a_table_of_its_own(tmp_path):
     chosen = ("run={datasets: [visa, mvtec_ad, my_parts]}", f"datasets={{{third}}}")
     done = snakemake("--dry-run", "--directory", tmp_path, "--config", *chosen, "--", "tables")
     assert done.returncode == 0, done.stderr[-3000:]
-    assert job_counts(done.stdout + done.stderr)["make_dataset_table"] == 1
+    assert job_counts(done.stdout + done.stderr)["make_table"] == 10
     assert "results/tables/table_my_parts.md" in done.stdout + done.stderr
 
 
@@ -200,11 +200,13 @@ def test_demo_plan_lists_every_row_of_table_4(tmp_path):
         ("train: {epoch: 3}", "train.epoch"),
         ("train: {epochs: many}", "train.epochs"),
         ("train: {epochs: true}", "train.epochs"),
-        ("train: {keep_epochs: [2000]}", "train.keep_epochs"),
+        ("tables: {checkpoint_epochs: [2000]}", "tables.checkpoint_epochs"),
+        ("train: {keep_epochs: [2]}", "train.keep_epochs is tables.checkpoint_epochs now"),
         ("variants: {odd: {model.colour: red}}", "model.colour"),
         ("run: {datasets: [cats]}", "cats"),
         ("diffusion: 3", "diffusion"),
-        ("variants: {release: {train.epochs: 3}}", "variants.release"),
+        ("run: {release: there}", "train.released_weights"),
+        ("variants: {odd: {method: none}}", "no such method 'none' (known: transfusion)"),
     ],
 )
 def test_bad_settings_give_one_line_and_nothing_starts(tmp_path, text, named):
@@ -246,16 +248,9 @@ def test_params_that_are_no_yaml_give_one_line(checkout, tmp_path):
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("protocol", ["paper", "release"])  # with the latter, `full` has the release's settings
-def test_released_checkpoints_are_planned_where_their_files_are(tmp_path, protocol):
-    (tmp_path / "files").mkdir()
-    (tmp_path / "files/capsules_model.pkl").touch()
-    chosen = f"run={{release: {tmp_path / 'files'}}}"
-    equal = "variants={untrained: {train.epochs: 0}}"  # with the release's settings it is what the authors' files are
-    settings = ("--config", chosen, f"protocol={protocol}", equal)
-    done = snakemake("--dry-run", "--directory", tmp_path, *settings, "--", "release_tables")
+def test_released_weights_are_a_variant_of_their_own(tmp_path):
+    variant = f"{{protocol: release, train.released_weights: {tmp_path}, infer.precision: float32}}"
+    chosen = ("run={variants: [full, released]}", f"variants={{released: {variant}}}", "tables={compare: [released]}")
+    done = snakemake("--dry-run", "--directory", tmp_path, "--config", *chosen, "--", "table1")
     counts = job_counts(done.stdout + done.stderr)
-    assert counts["convert_release"] == counts["infer_maps"] == counts["score_maps"] == 1
-    assert "train_model" not in counts
-    for file in (tmp_path / "work/settings").glob("*.json"):
-        assert stage_settings(load_settings(file), "infer", "release")["infer"]["precision"] == "float32"
+    assert counts["train_model"] == counts["infer_maps"] == counts["score_maps"] == 24

@@ -5,7 +5,7 @@ import shutil
 
 from PIL import Image
 
-TABLES = {f"make_table {number}" for number in range(1, 10)}
+TABLES = {f"make_table table{number}" for number in range(1, 10)}
 AFTER_METRICS = TABLES | {"gather_metrics", "check_claims", "plot_sweep lambda", "plot_sweep kernel", "report"}
 RUNS = {("demo_mvtec", "nut"), ("demo_visa", "pills")}
 VARIANTS = ("full", "no_mask_loss", "steps_20")
@@ -73,7 +73,7 @@ def test_changed_lambda_reruns_scoring_alone(repository):
         | at_epoch("score_epoch")
         | everywhere("sweep_maps", "full")
         | pictures("demo_mvtec", "demo_visa")
-        | AFTER_METRICS - {"make_table 5"}
+        | AFTER_METRICS - {"make_table table5"}
     )
 
 
@@ -82,8 +82,8 @@ def test_changed_learning_rate_reruns_from_training_on(repository):
     assert repository.plan() == FROM_TRAINING
 
 
-def test_changed_epochs_to_keep_train_their_run_again_and_no_other(repository):
-    repository.edit(set_value("train", "keep_epochs", [2]))
+def test_changed_intermediate_epochs_train_their_run_again_and_no_other(repository):
+    repository.edit(set_value("tables", "checkpoint_epochs", [2]))
     planned = repository.plan()
     assert {job for job in planned if job.startswith("train_model")} == everywhere("train_model", "full")
     assert {job for job in planned if "epoch" in job} == {
@@ -142,23 +142,23 @@ def test_new_category_runs_its_own_jobs(repository):
     )
 
 
-def raise_recipe(repository, name):
-    file = repository.folder / "tfcore/__init__.py"
+def raise_version(repository, name, module="runs/stages"):
+    file = repository.folder / f"tfcore/{module}.py"
     raised, count = re.subn(rf"(?m)^{name} = (\d+)$", rf"{name} = 1\1", file.read_text(encoding="utf-8"))
     assert count == 1
     file.write_text(raised, encoding="utf-8")
 
 
-def test_comment_in_the_program_reruns_nothing_and_a_recipe_reruns_training(repository):
-    file = repository.folder / "tfcore/__init__.py"
+def test_comment_in_the_program_reruns_nothing_and_a_version_reruns_training(repository):
+    file = repository.folder / "tfcore/methods/transfusion/settings.py"
     file.write_text(file.read_text(encoding="utf-8") + "\n# A remark.\n", encoding="utf-8")
     assert repository.plan() == set()
-    raise_recipe(repository, "RECIPE")
+    raise_version(repository, "TRAIN_VERSION", "methods/transfusion/settings")
     assert repository.plan() == FROM_TRAINING
 
 
-def test_recipe_of_packing_reruns_packing_and_what_is_trained_from_it(repository):
-    raise_recipe(repository, "PACK_RECIPE")
+def test_version_of_packing_reruns_packing_and_what_is_trained_from_it(repository):
+    raise_version(repository, "PACK_VERSION")
     packing = {f"pack_category {dataset}/{category}" for dataset, category in RUNS} | {"pack_textures"}
     assert repository.plan("data") == packing
     assert repository.plan() == packing | FROM_TRAINING
@@ -214,7 +214,8 @@ def test_interrupted_between_training_and_inference_leaves_no_stale_number(repos
     model = "results/checkpoints/demo_mvtec/nut/full/seed0/model.safetensors"
     repository.make(model)
     # The times of Table 5 do not depend on the weights: once its run is trained, they stand.
-    assert repository.plan() == FROM_TRAINING - {"train_model demo_mvtec/nut/full/0", "time_inference", "make_table 5"}
+    untouched = {"train_model demo_mvtec/nut/full/0", "time_inference", "make_table table5"}
+    assert repository.plan() == FROM_TRAINING - untouched
     shutil.rmtree(repository.folder / "data/packed/demo_mvtec/nut")  # trained elsewhere: its maps need the images
     maps = "results/maps/demo_mvtec/nut/full/seed0/maps.safetensors"
     assert repository.plan(maps) == {"pack_category demo_mvtec/nut", "infer_maps demo_mvtec/nut/full/0"}
@@ -297,7 +298,7 @@ def test_where_given_foregrounds_lie_reruns_nothing(repository):
     assert give("/mine") == give("/of/a/colleague") != set()  # found before, given now: trained again
 
 
-def test_corrected_published_number_and_table_recipe_rerun_tables_claims_and_page(repository):
+def test_corrected_published_number_and_table_version_rerun_tables_claims_and_page(repository):
     made_of_them = TABLES | {"check_claims", "report"}
     published = repository.folder / "tfcore/paper/authors_release.csv"
     content = published.read_bytes()
@@ -305,10 +306,7 @@ def test_corrected_published_number_and_table_recipe_rerun_tables_claims_and_pag
     assert repository.plan() == made_of_them
     published.write_bytes(content)
     assert repository.plan() == set()
-    program = repository.folder / "tfcore/__init__.py"
-    raised, count = re.subn(r"(?m)^TABLE_RECIPE = (\d+)$", r"TABLE_RECIPE = 1\1", program.read_text(encoding="utf-8"))
-    assert count == 1
-    program.write_text(raised, encoding="utf-8")
+    raise_version(repository, "TABLE_VERSION")
     assert repository.plan() == made_of_them
 
 

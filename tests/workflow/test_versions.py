@@ -28,13 +28,13 @@ def test_clone_and_pull_then_nothing_is_to_be_done(clone):
     clone.make("ablations", "--forcerun", "plot_sweep")
 
 
-def test_pull_fails_and_says_how_many_jobs_remain(clone):
+def test_pull_fails_and_says_how_many_files_remain(clone):
     clone.edit(lambda values: values["sweeps"].__setitem__("kernel", [1, 3]))
-    with pytest.raises(AssertionError, match=f"error: {len(clone.plan())} jobs remain"):
+    with pytest.raises(AssertionError, match=r"error: \d\d files remain to be made"):
         clone.make_target("pull")
 
 
-def test_kept_epochs_are_pulled_and_nothing_is_to_be_done_for_their_tables(clone):
+def test_intermediate_checkpoints_are_pulled_and_nothing_is_to_be_done_for_their_tables(clone):
     run = "demo_visa/pills/full/seed0"
     assert (clone.folder / f"results/checkpoints/{run}/epoch1.safetensors").exists()
     assert (clone.folder / f"results/maps/{run}/epoch1/maps.safetensors").exists()
