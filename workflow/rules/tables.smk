@@ -15,6 +15,7 @@ rule tables:
 for number in TABLES:
 
     rule:
+        """One of the paper's tables."""
         name:
             f"table{number}"
         input:
