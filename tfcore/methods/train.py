@@ -57,7 +57,6 @@ def train(
         about = {
             "model_sha256": sha256_of(out / "model.safetensors"),
             "checkpoints_sha256": {str(each): sha256_of(epoch_file(out, each)) for each in job.checkpoint_epochs},
-            "parameters": sum(value.numel() for value in fitted.state.values() if value.is_floating_point()),
             "peak_memory_bytes": peak_memory(device),
         }
         finish_record(record, out / "run.json", **about, **fitted.about)

@@ -15,6 +15,7 @@ from tfcore.data.training_data import TrainingData
 from tfcore.methods.base import Fitted
 from tfcore.methods.transfusion.batch import make_batch
 from tfcore.methods.transfusion.losses import training_losses
+from tfcore.methods.transfusion.operations import count_parameters
 from tfcore.methods.transfusion.released import released_weights
 from tfcore.methods.transfusion.settings import TrainingSettings
 from tfcore.methods.transfusion.unet import UNet
@@ -127,6 +128,7 @@ def fit(job: Job, data: TrainingData) -> Fitted:
     done = run_steps(training, job)
     speeds = [row[-1] for row in done.log.rows]
     about = {
+        "parameters": count_parameters(training.network),
         "steps": training.steps,
         "resumed_after_step": done.resumed_after,
         "precision": precision_name(settings.train.precision, job.device),
