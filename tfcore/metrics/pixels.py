@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from tfcore.runtime.errors import UserError
 
@@ -144,6 +143,8 @@ def _collect_above(maps: Array, masks: NDArray[np.bool_], floor: Any) -> Pixels:
 
 def _region_pixels(image: Array, mask: NDArray[np.bool_]) -> tuple[Array, Floats, int]:
     """Return the anomalous scores of one image, 1 / size of each one's 8-connected region, and the regions' number."""
+    from scipy import ndimage  # takes longer to import than many a table to write; tables need the averages alone
+
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     box = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
     labelled, count = ndimage.label(mask[box], EIGHT_CONNECTED)
