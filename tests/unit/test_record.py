@@ -7,11 +7,11 @@ from tfcore.runtime.files import read_json
 
 def test_record_says_what_was_run_and_names_no_host_or_absolute_path(tmp_path: Path) -> None:
     run = Run("visa", "capsules", "full", 3)
-    record = start_record(run, "train", {"recipe": 7, "train": {"epochs": 1}}, pack_sha256="ab")
+    record = start_record(run, "train", {"version": 7, "train": {"epochs": 1}}, pack_sha256="ab")
     finish_record(record, tmp_path / "run.json", model_sha256="cd")
     written = read_json(tmp_path / "run.json")
     assert written["run_id"] == "visa/capsules/full/seed3"
-    assert written["recipe"] == 7
+    assert written["version"] == 7
     assert written["inputs"] == {"pack_sha256": "ab"}
     assert written["model_sha256"] == "cd"
     assert written["exit"] == 0

@@ -8,12 +8,15 @@ import pytest
 import yaml
 
 from tfcore.methods.registry import load_settings, parse_settings
+from tfcore.methods.transfusion import settings as transfusion
+from tfcore.runtime.errors import SettingsError
 from tfcore.runtime.files import digest
-from tfcore.settings.sections import SettingsError
-from tfcore.settings.variants import PROTOCOLS, resolve
+from tfcore.settings import variants
+from tfcore.settings.variants import resolve
 
 ROOT = Path(__file__).parents[2]
 PARAMS = ROOT / "params.yaml"
+PROTOCOLS = {name: variants.PROTOCOLS[name] | transfusion.PROTOCOLS[name] for name in variants.PROTOCOLS}
 
 
 def write(folder: Path, text: str, name: str = "mine.yaml") -> Path:
@@ -102,8 +105,9 @@ def test_variant_may_change_the_protocol_and_single_settings(tmp_path: Path):
     assert resolved.losses.ssim_range == "unit"
 
 
-def test_both_protocols_name_the_same_settings():
-    assert PROTOCOLS["paper"].keys() == PROTOCOLS["release"].keys()
+@pytest.mark.parametrize("protocols", [variants.PROTOCOLS, transfusion.PROTOCOLS])
+def test_both_protocols_name_the_same_settings(protocols):
+    assert protocols["paper"].keys() == protocols["release"].keys()
 
 
 @pytest.mark.parametrize(
@@ -143,7 +147,11 @@ def test_both_protocols_name_the_same_settings():
         ("datasets: {visa: {categories: [a/b]}}\n", "datasets.visa.categories.0: is part of paths"),
         ("datasets: {visa: {local: ''}}\n", "datasets.visa.local"),
         ("textures: {local: ''}\n", "textures.local"),
-        ("variants: {release: {model.width: 32}}\n", "variants.release: run.release has this name"),
+        ("train: {keep_epochs: [5]}\n", "train.keep_epochs is tables.checkpoint_epochs now"),
+        (
+            "run: {release: /weights}\n",
+            "run.release is gone: the authors' checkpoints are a variant with train.released",
+        ),
         (
             "datasets: {textures: {title: T, layout: mvtec, categories: [a]}}\n",
             "datasets.textures: the textures lie in",
@@ -204,7 +212,7 @@ def test_names_may_be_in_any_language_and_have_spaces(tmp_path: Path):
 
 
 def test_settings_are_checked_without_torch():
-    code = "import sys, tfcore.settings.sections as c; c.load_settings(sys.argv[1]); sys.exit('torch' in sys.modules)"
+    code = "import sys, tfcore.methods.registry as r; r.load_settings(sys.argv[1]); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code, PARAMS]).returncode == 0  # Snakemake's start stays quick
 
 

@@ -1,4 +1,4 @@
-"""Runs: paths, what each stage reads (hence what reruns), and which variants share a result."""
+"""Runs and their stages: paths, what each stage reads (hence what reruns), which variants share a result."""
 
 import json
 from pathlib import Path
@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 
 from tfcore.methods.registry import load_settings
+from tfcore.methods.transfusion.method import TransFusion
 from tfcore.methods.transfusion.settings import TrainingSettings
-from tfcore.runs.run import Run, manifest_file, packed_folder
+from tfcore.runs import stages as stages_module
+from tfcore.runs.run import Run
 from tfcore.runs.stages import foreground_source, shared_run, shared_variant, stage_settings
 from tfcore.runtime.errors import SettingsError
-from tfcore.settings.sections import RELEASE_OVERRIDES
 from tfcore.settings.variants import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -29,13 +30,14 @@ def test_paths_hold_the_four_names_in_order():
     assert run.checkpoint == Path("results/checkpoints/visa/capsules/steps_5/seed3/model.safetensors")
     assert run.maps == Path("results/maps/visa/capsules/steps_5/seed3/maps.safetensors")
     assert run.scores == Path("results/metrics/visa/capsules/steps_5/seed3/scores.csv")
+    assert run.images == Path("results/metrics/visa/capsules/steps_5/seed3/images.csv")
     assert run.sweep == Path("results/metrics/visa/capsules/steps_5/seed3/sweep.csv")
     assert run.maps_at(None) == run.maps
     assert run.maps_at(500) == Path("results/maps/visa/capsules/steps_5/seed3/epoch500/maps.safetensors")
     assert run.scores_at(500) == Path("results/metrics/visa/capsules/steps_5/seed3/epoch500/scores.csv")
     assert run.work == Path("work/visa/capsules/steps_5/seed3")
-    assert packed_folder("visa", "capsules") == Path("data/packed/visa/capsules")
-    assert manifest_file("visa", "candle") == Path("data/manifests/visa/candle.csv")
+    assert run.packed == Path("data/packed/visa/capsules")
+    assert run.manifest == Path("data/manifests/visa/capsules.csv")
 
 
 @pytest.mark.parametrize(
@@ -46,7 +48,7 @@ def test_paths_hold_the_four_names_in_order():
         ("score: {resamples: 10}", {"score", "sweep"}),
         ("sweeps: {lambda: [0.5]}", {"sweep"}),
         ("train: {learning_rate: 1.0e-4}", {"train"}),
-        ("train: {keep_epochs: [500]}", {"train"}),
+        ("tables: {checkpoint_epochs: [500]}", {"train"}),
         ("model: {width: 32}", {"train"}),
         ("diffusion: {steps: 10}", {"train"}),
         ("anomalies: {tiles: 4}", {"train"}),
@@ -77,20 +79,20 @@ def test_stage_settings_are_json_without_a_value_left_open(stage, tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("number", "stages"),
-    [("PACK_RECIPE", {"pack", "train"}), ("RECIPE", {"train"}), ("SCORE_RECIPE", {"score", "sweep"})],
+    ("place", "number", "stages"),
+    [
+        (stages_module, "PACK_VERSION", {"pack", "train"}),
+        (TransFusion, "train_version", {"train"}),
+        (TransFusion, "infer_version", {"infer"}),
+        (stages_module, "SCORE_VERSION", {"score", "sweep"}),
+    ],
 )
-def test_a_raised_recipe_is_seen_by_its_stages(number, stages, tmp_path: Path, monkeypatch):
-    settings = settings_with(tmp_path)
-    before = {stage: stage_settings(settings, stage) for stage in STAGES}
-    monkeypatch.setattr(f"tfcore.{number}", 99)
-    assert {stage for stage in STAGES if stage_settings(settings, stage) != before[stage]} == stages
-    TrainingSettings.model_validate(stage_settings(settings, "train"))
-
-
-def test_trainings_from_before_packing_had_a_recipe_stay(tmp_path: Path, monkeypatch):
-    monkeypatch.setattr("tfcore.PACK_RECIPE", 1)
-    assert "pack_recipe" not in stage_settings(settings_with(tmp_path), "train")
+def test_a_raised_version_is_seen_by_its_stages(place, number, stages, tmp_path: Path, monkeypatch):
+    before = {stage: stage_settings(settings_with(tmp_path), stage) for stage in STAGES}
+    monkeypatch.setattr(place, number, 99)
+    after = settings_with(tmp_path)
+    assert {stage for stage in STAGES if stage_settings(after, stage) != before[stage]} == stages
+    TrainingSettings.model_validate(stage_settings(after, "train"))
 
 
 def test_a_variant_changes_its_own_stage_settings_only(tmp_path: Path):
@@ -125,27 +127,34 @@ def test_sharing_follows_the_settings_and_not_the_name(tmp_path: Path):
     assert shared_variant(settings, "train", "steps_20") == "steps_20"
 
 
-def test_epochs_are_kept_by_the_training_of_the_baseline_alone(tmp_path: Path):
+def test_intermediate_checkpoints_are_of_the_training_of_the_baseline_alone(tmp_path: Path):
     short = "{train.epochs: 1}"  # has no such epochs, and needs none
-    settings = settings_with(tmp_path, f"{{train: {{keep_epochs: [500, 100, 500]}}, variants: {{short: {short}}}}}")
-    kept = {name: stage_settings(settings, "train", name)["train"]["keep_epochs"] for name in settings.variants}
+    settings = settings_with(tmp_path, f"{{tables: {{checkpoint_epochs: [500, 100]}}, variants: {{short: {short}}}}}")
+    epochs = {name: stage_settings(settings, "train", name)["checkpoint_epochs"] for name in settings.variants}
     sharing = {name for name in settings.variants if shared_variant(settings, "train", name) == "full"}
-    assert sharing == {"full", "steps_20", "schedule_linear"}  # as without epochs to keep
-    assert kept == {name: [100, 500] if name in sharing else [] for name in settings.variants}
+    assert sharing == {"full", "steps_20", "schedule_linear"}  # as without intermediate checkpoints
+    assert epochs == {name: [100, 500] if name in sharing else [] for name in settings.variants}
 
 
-def test_epochs_that_a_baseline_keeps_of_itself_do_not_part_it_from_its_equals(tmp_path: Path):
-    variants = "{steps_5: {diffusion.steps: 5, train.keep_epochs: [3]}, same: {diffusion.steps: 5}}"
-    settings = settings_with(tmp_path, f"{{tables: {{baseline: steps_5}}, variants: {variants}}}")
-    assert stage_settings(settings, "train", "same")["train"]["keep_epochs"] == [3]
-    assert stage_settings(settings, "train", "full")["train"]["keep_epochs"] == []
+def test_intermediate_checkpoints_of_a_baseline_do_not_part_it_from_its_equals(tmp_path: Path):
+    tables = "{baseline: steps_5, checkpoint_epochs: [3]}"
+    settings = settings_with(tmp_path, f"{{tables: {tables}, variants: {{same: {{diffusion.steps: 5}}}}}}")
+    assert stage_settings(settings, "train", "same")["checkpoint_epochs"] == [3]
+    assert stage_settings(settings, "train", "full")["checkpoint_epochs"] == []
     assert shared_variant(settings, "train", "same") == "steps_5"
 
 
-@pytest.mark.parametrize("epoch", [0, 1501])
-def test_an_epoch_that_the_baseline_never_reaches_is_refused(epoch, tmp_path: Path):
-    with pytest.raises(SettingsError, match=rf"overlay.yaml: train.keep_epochs: epoch {epoch} is not within 1 … 1500"):
-        settings_with(tmp_path, f"train: {{keep_epochs: [{epoch}]}}")
+@pytest.mark.parametrize(
+    ("epochs", "message"),
+    [
+        ("[0]", r"tables\.checkpoint_epochs\.0: Input should be greater than 0"),
+        ("[1500, 1501]", r"tables\.checkpoint_epochs: epoch 1501 is not within 1 … 1500, the epochs of the baseline"),
+        ("[5, 5]", r"tables\.checkpoint_epochs: 5 is there twice"),
+    ],
+)
+def test_an_epoch_that_the_baseline_never_reaches_is_refused(epochs, message, tmp_path: Path):
+    with pytest.raises(SettingsError, match=rf"overlay\.yaml: {message}"):
+        settings_with(tmp_path, f"tables: {{checkpoint_epochs: {epochs}}}")
 
 
 def test_ablations_can_be_kept_to_some_categories(tmp_path: Path) -> None:
@@ -162,10 +171,11 @@ def test_ablations_can_be_kept_to_some_categories(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("protocol", ["paper", "release"])
 def test_released_weights_are_never_those_of_a_variant_with_equal_settings(protocol, tmp_path: Path):
-    variants = {"untrained": {"train.epochs": 0}, "release": RELEASE_OVERRIDES}
+    released = {"protocol": "release", "train.epochs": 0, "train.released_weights": "/weights"}
+    variants = {"untrained": {"train.epochs": 0}, "released": released}
     settings = settings_with(tmp_path, f"{{protocol: {protocol}, variants: {json.dumps(variants)}}}")
     for stage in ("train", "infer"):
-        assert shared_variant(settings, stage, "release") == "release"
+        assert shared_variant(settings, stage, "released") == "released"
         assert shared_variant(settings, stage, "untrained") == "untrained"
 
 

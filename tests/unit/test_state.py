@@ -8,7 +8,7 @@ import torch
 from tfcore.training.state import StopRequest, load_state, save_state, stop_on_signal
 
 DEVICE = torch.device("cpu")
-IDENTITY = {"run": "toy/disc/full/seed0", "recipe": 1, "settings": "abc", "pack": "def", "textures": "ghi"}
+IDENTITY = {"run": "toy/disc/full/seed0", "version": 1, "settings": "abc", "pack": "def", "textures": "ghi"}
 
 
 def state(step):
@@ -33,7 +33,7 @@ def test_a_damaged_state_is_named_and_the_previous_one_is_used(tmp_path, capsys,
     assert [path.name for path in tmp_path.iterdir()] == ["state-000000001.pt"]  # two good ones are kept again
 
 
-@pytest.mark.parametrize("key", ["run", "recipe", "settings", "pack", "textures"])
+@pytest.mark.parametrize("key", ["run", "version", "settings", "pack", "textures"])
 def test_a_state_of_another_training_is_refused(tmp_path, capsys, key):
     path = save_state(tmp_path, IDENTITY, state(1))
     assert load_state(tmp_path, IDENTITY | {key: "other"}, DEVICE) is None
