@@ -50,12 +50,15 @@ class MapsFile(Mapping[str, Array]):
 
     def __getitem__(self, name: str) -> Array:
         if name not in self.shapes:
-            raise KeyError(name)
+            raise UserError(f"{self.path}: no array '{name}' in it; make the maps again (tfcore infer)")
         with safe_open(self.path, framework="numpy") as file:
             if self.rows is None:
                 return np.asarray(file.get_tensor(name))
             part = file.get_slice(name)
             return np.concatenate([part[row : row + 1] for row in self.rows]) if len(self.rows) else part[:0]
+
+    def __contains__(self, name: object) -> bool:  # a mapping's own would read the array
+        return name in self.shapes
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.shapes)
