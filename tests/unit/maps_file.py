@@ -29,5 +29,13 @@ def made_up_maps(path, count=30, size=24, seed=0, dtype=np.float32, category="ca
     }
     run = {"method": "transfusion", "dataset": "demo", "category": category, "variant": "full", "seed": run_seed}
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(arrays, path, metadata={"run": json.dumps(run), "device": "made up", "commit": "c0ffee"})
+    save_file(arrays, path, metadata=header_of(label, run))
     return arrays
+
+
+def header_of(label, run):
+    """Return the header of a maps file with these labels."""
+    defects = ["crack" if anomalous else "good" for anomalous in label]
+    files = [f"test/{defect}/{index:03}.png" for index, defect in enumerate(defects)]
+    texts = {"run": json.dumps(run), "files": json.dumps(files), "defects": json.dumps(defects)}
+    return texts | {"device": "made up", "commit": "c0ffee"}

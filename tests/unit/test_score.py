@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from maps_file import made_up_maps
+from maps_file import header_of, made_up_maps
+from safetensors.numpy import save_file
 from typer.testing import CliRunner
 
 from tfcore.cli import app
@@ -15,9 +16,8 @@ from tfcore.methods.score import score_run
 from tfcore.methods.transfusion.maps import final_maps
 from tfcore.metrics.aupro import aupro
 from tfcore.metrics.auroc import image_auroc
-from tfcore.metrics.maps import image_scores
-from tfcore.metrics.rows import COLUMNS
-from tfcore.metrics.score import Bootstrap, score_maps
+from tfcore.metrics.rows import COLUMNS, IMAGE_COLUMNS
+from tfcore.metrics.score import Bootstrap, maximum, score_maps
 from tfcore.runs.run import Run
 from tfcore.runtime.errors import UserError
 from tfcore.runtime.files import digest, sha256_of
@@ -30,7 +30,7 @@ SCORE = {
     "resamples": 50,
     "confidence": 0.95,
 }
-SETTINGS = {"recipe": 1, "score": SCORE}
+SETTINGS = {"version": 1, "score": SCORE}
 
 
 def scored(path, tmp_path, settings=SETTINGS, **options):
@@ -46,7 +46,7 @@ def test_rows_hold_exact_values_intervals_and_ids(tmp_path):
     assert list(values.index) == ["image_auroc", "image_ap", "f1_max", "aupro", "pixel_auroc", "pixel_ap"]
     final = final_maps(arrays["disc"], arrays["recon"], 0.9, 3)
     assert values.loc["aupro", "value"] == pytest.approx(aupro(final, arrays["mask_nearest"]), abs=1e-12)
-    assert values.loc["image_auroc", "value"] == image_auroc(image_scores(final), arrays["label"])
+    assert values.loc["image_auroc", "value"] == image_auroc(maximum(final), arrays["label"])
     assert ((table["low"] <= table["value"]) & (table["value"] <= table["high"])).all()
     assert (table["high"] - table["low"]).between(0, 0.5).all()
     ids = table.iloc[0]
@@ -65,6 +65,19 @@ def test_what_scores_were_made_from_is_beside_them(tmp_path):
         "settings_digest": digest(SETTINGS),
         "inputs": {"maps_sha256": sha256_of(tmp_path / "maps.safetensors")},
     }
+
+
+def test_the_score_of_every_image_is_beside_the_metrics(tmp_path):
+    arrays = made_up_maps(tmp_path / "maps.safetensors", count=9)
+    table = scored(tmp_path / "maps.safetensors", tmp_path).set_index("metric")
+    images = pd.read_csv(tmp_path / "images.csv")
+    assert tuple(images.columns) == IMAGE_COLUMNS
+    assert images["label"].tolist() == arrays["label"].tolist()
+    assert images["file"].tolist()[:4] == [f"test/{each}/{i:03}.png" for i, each in enumerate(images["defect"][:4])]
+    assert set(images["defect"]) == {"good", "crack"}
+    final = final_maps(arrays["disc"], arrays["recon"], 0.9, 3)
+    assert images["score"].to_numpy().astype(np.float32).tolist() == maximum(final).tolist()
+    assert image_auroc(images["score"].to_numpy(), arrays["label"]) == table.loc["image_auroc", "value"]
 
 
 def test_same_numbers_twice(tmp_path):
@@ -98,13 +111,29 @@ def test_rows_carry_the_variant_and_point_asked_for(tmp_path):
 def test_bad_maps_leave_no_file_and_name_theirs(tmp_path):
     path = tmp_path / "maps.safetensors"
     arrays = made_up_maps(path)
-    from safetensors.numpy import save_file
-
     arrays["disc"][3, 2, 1] = np.nan
-    save_file(arrays, path, metadata={"run": json.dumps({"dataset": "d", "category": "c", "variant": "v", "seed": 0})})
+    run = {"method": "transfusion", "dataset": "d", "category": "c", "variant": "v", "seed": 0}
+    save_file(arrays, path, metadata=header_of(arrays["label"], run))
     with pytest.raises(UserError, match=r"maps\.safetensors: map 3 has a value that is NaN"):
         score_run(path, SETTINGS, tmp_path / "scores.csv")
-    assert not (tmp_path / "scores.csv").exists()
+    assert not (tmp_path / "scores.csv").exists() and not (tmp_path / "images.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        ("run", "its header does not say which run it is; make the maps again"),
+        ("files", "its header lacks 'files'; make the maps again"),
+        ("defects", "its header lacks 'defects'; make the maps again"),
+    ],
+)
+def test_maps_that_do_not_say_whose_they_are_are_refused(tmp_path, key, message):
+    path = tmp_path / "maps.safetensors"
+    arrays = made_up_maps(path, count=9)
+    header = header_of(arrays["label"], {"method": "transfusion", "dataset": "d", "category": "c", "variant": "v"})
+    save_file(arrays, path, metadata={name: text for name, text in header.items() if name != key})
+    with pytest.raises(UserError, match=rf"maps\.safetensors: {message}"):
+        score_run(path, SETTINGS, tmp_path / "scores.csv")
 
 
 def test_contradicting_labels_are_refused():

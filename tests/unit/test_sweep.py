@@ -4,7 +4,6 @@ import pandas as pd
 import pytest
 from maps_file import made_up_maps
 from test_score import SCORE
-from tfcore.metrics.sweep import grid_run
 
 from tfcore.methods.score import score_run, sweep_run
 from tfcore.runtime.files import read_json, sha256_of
@@ -50,11 +49,3 @@ def test_masks_alone(swept):
     for one, other in (("mask=disc", "lambda=1"), ("mask=recon", "lambda=0")):
         assert swept.loc[(one, "aupro"), "value"] == pytest.approx(swept.loc[(other, "aupro"), "value"], abs=1e-9)
     assert swept.loc[("mask=last", "aupro"), "value"] != swept.loc[("mask=disc", "aupro"), "value"]
-
-
-def test_grid_agrees_with_the_sweep(swept, maps, tmp_path):
-    grid_run([maps], [0.5, 0.9], [3, 5], tmp_path / "grid.csv")
-    grid = pd.read_csv(tmp_path / "grid.csv").set_index(["lambda", "kernel"])["image_auroc"]
-    assert len(grid) == 4
-    assert grid[0.5, 3] == pytest.approx(swept.loc[("lambda=0.5", "image_auroc"), "value"], abs=1e-9)
-    assert grid[0.9, 5] == pytest.approx(swept.loc[("kernel=5", "image_auroc"), "value"], abs=1e-9)
