@@ -15,12 +15,13 @@ import pytest
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from tfcore.operations.cpu_guard import check_scale
 from tiny_training import CPU, RUN, SIZE, TRAIN, make_packed, settings_of
 
+import tfcore.methods.train
 import tfcore.methods.transfusion.train
 import tfcore.runtime.files
 from tfcore.data.training_data import TrainingData
+from tfcore.methods.cpu_guard import check_training
 from tfcore.methods.train import train
 from tfcore.methods.transfusion.settings import TrainingSettings
 from tfcore.methods.transfusion.train import AdamW, Training, new_network
@@ -29,6 +30,7 @@ from tfcore.runtime.device import precision_name
 from tfcore.runtime.errors import InterruptedTraining, UserError
 from tfcore.runtime.files import digest, read_json, sha256_of
 from tfcore.training.log import TrainingLog
+from tfcore.training.loop import learning_rate
 
 
 @pytest.fixture
@@ -42,6 +44,11 @@ def run_training(folders, name="a", run=RUN, hardware=CPU, **sections):
     out = base / name
     train(run, settings_of(**sections), packed, textures, out, base / f"work-{name}", hardware)
     return out
+
+
+def checkpoints_of(*epochs):
+    """Settings with intermediate checkpoints."""
+    return {"tables": {"checkpoint_epochs": list(epochs)}}
 
 
 def rows_of(out):
@@ -99,7 +106,7 @@ def test_making_a_network_leaves_the_global_generator_alone():
 def test_every_image_is_seen_once_per_epoch_in_another_order(folders):
     packed, textures, _ = folders
     settings = TrainingSettings.model_validate(settings_of())
-    training = Training(0, settings, TrainingData.load(packed, textures, settings, torch.device("cpu")), CPU)
+    training = Training(0, settings, TrainingData.load(packed, textures, settings.data, torch.device("cpu")), CPU)
     epochs = [[training.indices(3 * epoch + i) for i in range(3)] for epoch in range(2)]
     assert [len(batch) for batch in epochs[0]] == [4, 4, 2]
     assert all(sorted(torch.cat(epoch).tolist()) == list(range(TRAIN)) for epoch in epochs)
@@ -110,11 +117,11 @@ def test_every_image_is_seen_once_per_epoch_in_another_order(folders):
 def test_learning_rate_schedules(folders, monkeypatch, schedule, expected):
     packed, textures, _ = folders
     chosen = TrainingSettings.model_validate(settings_of(train={"schedule": schedule, "drop_epoch": 2}))
-    data = TrainingData.load(packed, textures, chosen, torch.device("cpu"))
+    data = TrainingData.load(packed, textures, chosen.data, torch.device("cpu"))
     training = Training(0, chosen, data, CPU)
     rates = []
     for number in range(training.steps):
-        rates.append(training.learning_rate)
+        rates.append(learning_rate(training))
         training.step(number)
     if expected:
         assert rates == pytest.approx(expected)
@@ -122,25 +129,25 @@ def test_learning_rate_schedules(folders, monkeypatch, schedule, expected):
         assert max(rates) <= 1e-3 and rates[4] > 20 * rates[0] and rates[-1] < rates[0]
 
 
-def test_kept_epochs_are_the_weights_of_a_shorter_training(folders):
-    long = run_training(folders, "long", train={"epochs": 5, "keep_epochs": [2]})
+def test_intermediate_checkpoints_are_the_weights_of_a_shorter_training(folders):
+    long = run_training(folders, "long", train={"epochs": 5}, **checkpoints_of(2))
     short = run_training(folders, "short", train={"epochs": 2})
-    kept, expected = load_file(long / "epoch2.safetensors"), load_file(short / "model.safetensors")
-    assert read_json(long / "run.json")["kept_sha256"] == {"2": sha256_of(long / "epoch2.safetensors")}
-    assert all(torch.equal(kept[name], expected[name]) for name in expected)
+    early, expected = load_file(long / "epoch2.safetensors"), load_file(short / "model.safetensors")
+    assert read_json(long / "run.json")["checkpoints_sha256"] == {"2": sha256_of(long / "epoch2.safetensors")}
+    assert all(torch.equal(early[name], expected[name]) for name in expected)
 
 
 def test_a_signal_saves_the_state_and_the_same_call_ends_with_the_same_bits(folders, monkeypatch):
-    whole = run_training(folders, "whole", train={"keep_epochs": [1, 4]})
+    whole = run_training(folders, "whole", **checkpoints_of(1, 4))
     moments = {0: signal.SIGTERM, 5: signal.SIGINT, 9: signal.SIGUSR1}  # within a row of the log, and on its border
     for number, sent in moments.items():
         with monkeypatch.context() as patch:
             at_step(patch, number, lambda terms, sent=sent: (os.kill(os.getpid(), sent), terms)[1])
             with pytest.raises(InterruptedTraining, match=f"{sent.name} after step {number + 1} of 15") as stopped:
-                run_training(folders, "cut", train={"keep_epochs": [1, 4]})
+                run_training(folders, "cut", **checkpoints_of(1, 4))
             assert stopped.value.exit_code == 75
         assert not (folders[2] / "cut/model.safetensors").exists()
-    cut = run_training(folders, "cut", train={"keep_epochs": [1, 4]})
+    cut = run_training(folders, "cut", **checkpoints_of(1, 4))
     for name in ("model.safetensors", "epoch1.safetensors", "epoch4.safetensors"):
         assert (cut / name).read_bytes() == (whole / name).read_bytes()
     assert rows_of(cut) == rows_of(whole)
@@ -225,7 +232,7 @@ def test_the_rate_in_a_message_is_that_of_the_step_it_names(folders, monkeypatch
             run_training(folders, train=dropping)
     poison_gradient(monkeypatch, 5, float("nan"))
     with pytest.raises(UserError, match=r"is not finite after step 6 \(learning rate 0\.001\)"):
-        run_training(folders, "b", train=dropping | {"keep_epochs": [2]})
+        run_training(folders, "b", train=dropping, **checkpoints_of(2))
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e30])  # 1e30: only the optimiser's square overflows
@@ -240,11 +247,11 @@ def test_a_last_gradient_that_is_not_finite_leaves_no_checkpoint(folders, monkey
     assert not (folders[2] / "a").exists()
 
 
-def test_no_epoch_is_kept_and_no_signal_saves_weights_that_are_not_finite(folders, monkeypatch):
+def test_no_intermediate_checkpoint_and_no_signal_saves_weights_that_are_not_finite(folders, monkeypatch):
     with monkeypatch.context() as patch:
         poison_gradient(patch, 5, float("nan"))
         with pytest.raises(UserError, match="is not finite after step 6"):
-            run_training(folders, "kept", train={"keep_epochs": [2]})
+            run_training(folders, "early", **checkpoints_of(2))
     assert not list(folders[2].rglob("epoch2.safetensors"))
     with monkeypatch.context() as patch:
         at_step(patch, 5, lambda terms: (os.kill(os.getpid(), signal.SIGTERM), terms)[1])
@@ -267,7 +274,7 @@ def test_faults_become_one_line(folders, monkeypatch, fault, message):
     def fail(*_):
         raise fault
 
-    monkeypatch.setattr(tfcore.methods.transfusion.train, "save_checkpoint", fail)
+    monkeypatch.setattr(tfcore.methods.train, "save_checkpoint", fail)
     with pytest.raises(UserError, match=message) as error:
         run_training(folders, train={"epochs": 1})
     assert "\n" not in str(error.value) and "toy/disc" in str(error.value)
@@ -306,7 +313,7 @@ def test_paper_scale_without_a_gpu_is_refused(epochs):
     settings = settings_of(data={"resize": 256, "crop": 224}, model=model, train={"epochs": epochs})
     refused = r"\d+ days on two CPU cores: try `make demo`.*hardware\.device: cpu"
     with pytest.raises(UserError, match=refused) if epochs == 1500 else nullcontext():
-        check_scale(TrainingSettings.model_validate(settings), 300)
+        check_training(settings, 300)
 
 
 def test_a_pack_of_another_size_is_refused(folders):
@@ -319,14 +326,12 @@ def test_a_pack_of_another_size_is_refused(folders):
 def test_training_without_a_gpu_is_refused_before_it_begins_and_can_be_insisted_on(folders, monkeypatch):
     asked = []
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(
-        tfcore.methods.transfusion.train, "check_scale", lambda settings, images: asked.append((settings, images))
-    )
+    monkeypatch.setattr(tfcore.methods.train, "check_training", lambda *words: asked.append(words))
     monkeypatch.setattr(tfcore.methods.transfusion.train, "run_steps", Mock(side_effect=UserError("begun")))
     for device in ("auto", "cpu"):
         with pytest.raises(UserError, match="begun"):
             run_training(folders, hardware=CPU.model_copy(update={"device": device}))
-    assert asked == [(TrainingSettings.model_validate(settings_of()), TRAIN)]
+    assert asked == [(settings_of(), TRAIN)]
 
 
 def test_the_optimiser_is_torchs_to_the_bit():
