@@ -102,8 +102,8 @@ class TransFusion(Method):
         check_together(own, data)
 
     def epochs(self, own: TransFusionSettings) -> int:
-        """Return the number of epochs of a training."""
-        return own.train.epochs
+        """Return the number of epochs of a training, 0 where the authors' weights stand in its place."""
+        return 0 if own.train.released_weights else own.train.epochs
 
     def operations(self, settings: Mapping[str, Any]) -> Operations:
         """Count the network's operations; a backward pass counts as two forward ones."""
@@ -111,7 +111,8 @@ class TransFusion(Method):
 
         training = TrainingSettings.model_validate(settings)
         forward = forward_operations(training.model, training.crop)
-        return Operations(3 * forward, forward * network_calls(training.diffusion), training.train.epochs)
+        epochs = 0 if training.train.released_weights else training.train.epochs
+        return Operations(3 * forward, forward * network_calls(training.diffusion), epochs)
 
     def network(self, settings: Mapping[str, Any]) -> str:
         """Name the network's shape and the size of its input."""

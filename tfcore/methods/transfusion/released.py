@@ -71,7 +71,7 @@ def convert_release(
     state, model = released_state(path)
     try:
         settings = release_settings(model, steps, size).model_dump(mode="json")
-    except SettingsError as error:
+    except UserError as error:
         raise UserError(f"{path}: its network cannot have these steps and size: {error}") from error
     run = Run(dataset, category, "released", SEED)
     source = sha256_of(path)
