@@ -10,6 +10,7 @@ import pandas as pd
 from tfcore.methods.registry import parse_settings
 from tfcore.runs.run import Run
 from tfcore.runs.stages import stage_settings
+from tfcore.settings.loading import merge
 from tfcore.settings.sections import HardwareSettings
 
 SIZE, TRAIN, GOOD, BAD = 16, 10, 2, 3
@@ -29,14 +30,14 @@ PARAMS: dict[str, Any] = {
 }
 
 
-def params(**sections: dict[str, Any]) -> dict[str, Any]:
-    """Settings of the tiny training with some keys changed."""
-    return PARAMS | {name: PARAMS.get(name, {}) | values for name, values in sections.items()}
+def params(**changes: Any) -> dict[str, Any]:
+    """Settings of the tiny training with some sections, or keys in them, changed."""
+    return merge(PARAMS, changes)
 
 
-def settings_of(stage: str = "train", **sections: dict[str, Any]) -> dict[str, Any]:
+def settings_of(stage: str = "train", **changes: Any) -> dict[str, Any]:
     """What a stage reads."""
-    return stage_settings(parse_settings(params(**sections), "tiny"), stage)
+    return stage_settings(parse_settings(params(**changes), "tiny"), stage)
 
 
 def make_packed(folder: Path) -> tuple[Path, Path]:

@@ -1,8 +1,9 @@
-"""Numbers of the method, pinned, so that nobody changes the recipe without noticing.
+"""Numbers of the method, pinned, so that nobody changes them without noticing.
 
-When they change on purpose: raise ``tfcore.RECIPE`` (training) and, if the reverse process or the network changed,
-``tfcore.INFER_RECIPE``; then run ``python tests/golden/test_golden.py``, which writes the new values. The values were
-computed with float32 on a CPU; other CPUs and versions of PyTorch differ in the last digits, hence the tolerance.
+When they change on purpose: raise ``TRAIN_VERSION`` in ``tfcore/methods/transfusion/settings.py`` and, if the reverse
+process or the network changed, ``INFER_VERSION``; then run ``python tests/golden/test_golden.py``, which writes the new
+values. They were computed with float32 on a CPU; other CPUs and versions of PyTorch differ in the last digits, hence the
+tolerance.
 """
 
 import json
@@ -12,28 +13,30 @@ from pathlib import Path
 import pytest
 import torch
 
-import tfcore
+from tfcore.methods.registry import parse_settings
 from tfcore.methods.transfusion.batch import Batch, make_batch
 from tfcore.methods.transfusion.diffusion import reverse_process
 from tfcore.methods.transfusion.losses import training_losses
-from tfcore.methods.transfusion.settings import ModelSettings, TrainingSettings
+from tfcore.methods.transfusion.settings import INFER_VERSION, TRAIN_VERSION, TrainingSettings
 from tfcore.methods.transfusion.unet import UNet
 from tfcore.runs.stages import stage_settings
-from tfcore.settings.sections import RunSettings, TextureSettings
-from tfcore.settings.variants import Settings
 
 FILE = Path(__file__).with_name("method.json")
 PROTOCOLS = ("paper", "release")
+VERSIONS = [TRAIN_VERSION, INFER_VERSION]
 SIZE = 32
 
 
 def settings(protocol: str) -> TrainingSettings:
     """Return the protocol's settings with a small network."""
-    model = ModelSettings(width=16, multipliers=[1, 2, 2], blocks=1, attention_levels=2, groups=8)
-    values = Settings(
-        protocol=protocol, run=RunSettings(datasets=[]), datasets={}, textures=TextureSettings(), model=model
-    )
-    return TrainingSettings.model_validate(stage_settings(values, "train"))
+    values = {
+        "protocol": protocol,
+        "run": {"datasets": ["any"]},
+        "datasets": {"any": {"title": "Any", "layout": "mvtec", "categories": ["thing"]}},
+        "textures": {},
+        "model": {"width": 16, "multipliers": [1, 2, 2], "blocks": 1, "attention_levels": 2, "groups": 8},
+    }
+    return TrainingSettings.model_validate(stage_settings(parse_settings(values, "golden"), "train"))
 
 
 def wave(*shape: int, speed: float = 0.7) -> torch.Tensor:
@@ -87,15 +90,15 @@ def compute(protocol: str) -> dict[str, list[float]]:
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_numbers_of_the_method(protocol):
     pinned = json.loads(FILE.read_text())
-    assert pinned["recipe"] == [tfcore.RECIPE, tfcore.INFER_RECIPE], "run this file to pin the new recipe's numbers"
+    assert pinned["recipe"] == VERSIONS, "run this file to pin the numbers of the new version"
     found = compute(protocol)
     assert found.keys() == pinned[protocol].keys()
     for name, expected in pinned[protocol].items():
         assert found[name] == pytest.approx(expected, rel=2e-4, abs=2e-5), (
-            f"{protocol} {name} changed: if on purpose, raise tfcore.RECIPE and run {Path(__file__).name}"
+            f"{protocol} {name} changed: if on purpose, raise TRAIN_VERSION and run {Path(__file__).name}"
         )
 
 
 if __name__ == "__main__":
-    values = {"recipe": [tfcore.RECIPE, tfcore.INFER_RECIPE]} | {name: compute(name) for name in PROTOCOLS}
+    values = {"recipe": VERSIONS} | {name: compute(name) for name in PROTOCOLS}
     FILE.write_text(json.dumps(values, indent=1) + "\n")

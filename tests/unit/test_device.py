@@ -20,16 +20,15 @@ from tfcore.runtime.device import (
     upload,
 )
 from tfcore.runtime.errors import UserError
-from tfcore.settings.sections import HardwareSettings
 
 CPU = torch.device("cpu")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 def test_a_gpu_that_is_not_there_is_one_line():
-    assert prepare(HardwareSettings()).type == "cpu"
+    assert prepare("auto").type == "cpu"
     with pytest.raises(UserError, match=r"hardware\.device: cuda was asked for"):
-        prepare(HardwareSettings(device="cuda"))
+        prepare("cuda")
 
 
 @pytest.mark.parametrize(
@@ -45,7 +44,7 @@ def test_threads_are_as_granted_or_as_set(monkeypatch, variables, setting, expec
     before = torch.get_num_threads()
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    prepare(HardwareSettings(device="cpu", threads=setting))
+    prepare("cpu", setting)
     assert torch.get_num_threads() == expected
     torch.set_num_threads(before)
 
@@ -79,7 +78,7 @@ def test_channels_come_last_where_that_is_faster(monkeypatch, capability, units,
 def test_deterministic_kernels_are_asked_for_on_a_gpu_and_only_meanwhile(monkeypatch, asked, kind, restricted):
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")  # remembers what was there
     monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")
-    with reproducible(HardwareSettings(deterministic=asked), torch.device(kind)):
+    with reproducible(asked, torch.device(kind)):
         assert torch.are_deterministic_algorithms_enabled() is restricted
         assert torch.backends.cuda.flash_sdp_enabled() is not restricted
         assert ("CUBLAS_WORKSPACE_CONFIG" in os.environ) is restricted
@@ -103,9 +102,11 @@ def gpu(monkeypatch):
 
 def test_float32_on_a_gpu_is_float32(gpu):
     torch.backends.cudnn.allow_tf32 = True
-    assert prepare(HardwareSettings()) == gpu
+    assert prepare("auto") == gpu
     assert not torch.backends.cudnn.allow_tf32 and not torch.backends.cuda.matmul.allow_tf32
     assert torch.backends.cudnn.benchmark
+    prepare("auto", deterministic=True)
+    assert not torch.backends.cudnn.benchmark  # its kernels are chosen by a race
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,6 @@ from tfcore.runtime import gpu_slots
 from tfcore.runtime.device import prepare
 from tfcore.runtime.errors import UserError
 from tfcore.runtime.gpu_slots import take_gpu_slot
-from tfcore.settings.sections import HardwareSettings
 
 
 def take(monkeypatch, gpus, visible=None):
@@ -54,7 +53,7 @@ def test_a_slot_is_taken_before_cuda_is_asked(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6")
     ask = Mock(side_effect=lambda: bool(seen.append(os.environ["CUDA_VISIBLE_DEVICES"])))
     monkeypatch.setattr(torch.cuda, "is_available", ask)
-    prepare(HardwareSettings())
+    prepare("auto")
     assert seen[0] == "4"
 
 

@@ -8,7 +8,12 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from tiny_training import CPU, RUN, make_packed, settings_of
 
+from tfcore.methods.cpu_guard import check_training
+from tfcore.methods.infer import infer
+from tfcore.methods.registry import METHODS
+from tfcore.methods.train import train
 from tfcore.methods.transfusion.diffusion import reverse_process
 from tfcore.methods.transfusion.released import (
     checked_state,
@@ -21,8 +26,10 @@ from tfcore.methods.transfusion.released import (
 )
 from tfcore.methods.transfusion.settings import ModelSettings, TrainingSettings
 from tfcore.methods.transfusion.unet import UNet
-from tfcore.runtime.errors import UserError
-from tfcore.runtime.files import sha256_of
+from tfcore.metrics.maps import MapsFile
+from tfcore.runs.record import run_names
+from tfcore.runtime.errors import SettingsError, UserError
+from tfcore.runtime.files import read_json, sha256_of
 from tfcore.training.checkpoint import load_checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,8 +44,15 @@ def fixture() -> dict[str, torch.Tensor]:
 
 @pytest.fixture(scope="module")
 def converted(tmp_path_factory):
-    path = convert_release(FIXTURE, tmp_path_factory.mktemp("release"), "visa", "capsules")
+    path = convert_release(FIXTURE, tmp_path_factory.mktemp("released"), "visa", "capsules")
     return load_checkpoint(path)
+
+
+@pytest.fixture(scope="module")
+def network(converted):
+    network = UNet(TrainingSettings.model_validate(converted.settings).model)
+    network.load_state_dict(converted.state)
+    return network.eval()
 
 
 @pytest.fixture
@@ -47,8 +61,8 @@ def state() -> dict[str, torch.Tensor]:
 
 
 @torch.no_grad()
-def test_heads_of_the_authors_network(converted, fixture):
-    heads = converted[0](fixture["input_image"], fixture["input_mask"], fixture["timesteps"])
+def test_heads_of_the_authors_network(network, fixture):
+    heads = network(fixture["input_image"], fixture["input_mask"], fixture["timesteps"])
     for name, found in heads._asdict().items():
         # Logits reach ±16, where float32 itself is off by 1e-5: compare relative to that, and as probabilities.
         scale = max(1.0, fixture[name].abs().max().item())
@@ -56,27 +70,25 @@ def test_heads_of_the_authors_network(converted, fixture):
     assert (heads.mask_logits.sigmoid() - fixture["mask_logits"].sigmoid()).abs().max() < 1e-5
 
 
-def test_loop_of_the_authors_code(converted, fixture):
-    network, settings, _ = converted
-    diffusion = TrainingSettings.model_validate(settings).diffusion
+def test_loop_of_the_authors_code(converted, network, fixture):
+    diffusion = TrainingSettings.model_validate(converted.settings).diffusion
     result = reverse_process(network, fixture["loop_input"][None], diffusion)
     assert (result.x0 - fixture["loop_x0"]).abs().max() < 1e-5
     assert (result.disc - fixture["loop_mask_mean"]).abs().max() < 1e-5
 
 
-def test_loop_does_not_depend_on_the_batch(converted, fixture):
-    network, settings, _ = converted
-    diffusion = TrainingSettings.model_validate(settings).diffusion
+def test_loop_does_not_depend_on_the_batch(converted, network, fixture):
+    diffusion = TrainingSettings.model_validate(converted.settings).diffusion
     images = torch.stack([fixture["loop_input"].flip(2), fixture["loop_input"]])
     assert (reverse_process(network, images, diffusion).x0[1] - fixture["loop_x0"][0]).abs().max() < 1e-5
 
 
 def test_checkpoint_has_the_release_settings(converted):
-    _, settings, run = converted
+    settings, run = converted.settings, converted.run
     assert settings["protocol"] == "release"
     assert settings["diffusion"]["beta_grid"] == "linspace"
     assert settings["data"] == {"resize": 256, "crop": 256}
-    assert {"dataset": "visa", "category": "capsules", "variant": "release", "seed": 3}.items() <= run.items()
+    assert {"dataset": "visa", "category": "capsules", "variant": "released", "seed": 3}.items() <= run.items()
 
 
 def test_record_names_the_source(tmp_path):
@@ -91,7 +103,7 @@ def test_pickled_state_dicts_are_read(tmp_path, state):
     path = tmp_path / "capsules_model.pkl"
     torch.save(state, path)
     convert_release(path, tmp_path / "out")
-    assert load_checkpoint(tmp_path / "out/model.safetensors")[0].levels == 2
+    assert load_checkpoint(tmp_path / "out/model.safetensors").settings["model"]["multipliers"] == [1, 2]
 
 
 class Surprise:
@@ -211,6 +223,70 @@ def test_names_and_shapes_are_the_authors():
         for key, shape in listed.items()
     }
     assert infer_model(Path("x"), state) == ModelSettings(positional_encoding="row")
+
+
+@pytest.fixture
+def released(tmp_path, state):
+    """Return packed data, and a function that takes the authors' weights of the toy in place of a training."""
+    packed, textures = make_packed(tmp_path)
+    folder = tmp_path / "released"
+
+    def take(*names):
+        for name in names:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            torch.save(state, folder / name)
+        settings = settings_of(train={"released_weights": str(folder)}, protocol="release")
+        out = tmp_path / "out"
+        train(RUN, settings, packed, textures, out, tmp_path / "work", CPU)
+        return out
+
+    return packed, take
+
+
+def test_released_weights_stand_in_the_place_of_a_training(released, state, tmp_path):
+    packed, take = released
+    out = take("disc_model.pkl")
+    checkpoint, record = load_checkpoint(out / "model.safetensors"), read_json(out / "run.json")
+    assert all(torch.equal(checkpoint.state[rename(name)], value) for name, value in state.items() if "inv" not in name)
+    assert checkpoint.run == run_names(RUN, "transfusion")
+    assert checkpoint.settings["model"] == infer_model(Path("x"), state).model_dump()  # the shape of their network
+    assert checkpoint.settings["diffusion"] == record["settings"]["diffusion"]
+    assert record["source_sha256"] == sha256_of(tmp_path / "released/disc_model.pkl")
+    assert record["model_sha256"] == sha256_of(out / "model.safetensors")
+    assert (out / "log.csv").exists() and not (tmp_path / "work").exists()
+    infer(out / "model.safetensors", packed, tmp_path / "maps", settings_of("infer"), CPU)
+    assert MapsFile(tmp_path / "maps/maps.safetensors")["disc"].max() > 0
+
+
+def test_released_weights_of_a_dataset_come_first(released, state, tmp_path):
+    state["model.image_proj.bias"] += 1
+    source = tmp_path / "released/disc_model.pkl"
+    source.parent.mkdir()
+    torch.save(state, source)
+    state["model.image_proj.bias"] += 1
+    out = released[1]("toy/disc_model.pkl")
+    assert read_json(out / "run.json")["source_sha256"] == sha256_of(tmp_path / "released/toy/disc_model.pkl")
+
+
+def test_released_weights_that_are_missing_are_one_line(released, tmp_path):
+    message = f"{tmp_path}/released has neither toy/disc_model.pkl nor disc_model.pkl"
+    with pytest.raises(UserError, match=f"^train.released_weights: {re.escape(message)}$"):
+        released[1]()
+    assert not (tmp_path / "out").exists()
+
+
+def test_released_weights_take_no_training(tmp_path):
+    trained = settings_of(train={"epochs": 1500}, data={"resize": 256, "crop": 256})
+    taken = trained | {"train": trained["train"] | {"released_weights": "/weights"}}
+    method = METHODS["transfusion"]
+    assert method.operations(trained).training > 0 == method.operations(taken).training
+    assert method.operations(trained).inference == method.operations(taken).inference
+    check_training(taken, 10**6)
+    with pytest.raises(UserError, match="no GPU found"):
+        check_training(trained, 10**6)
+    tables = {"checkpoint_epochs": [1]}
+    with pytest.raises(SettingsError, match="epoch 1 is not within 1 … 0, the epochs of the baseline 'full'"):
+        settings_of(train={"released_weights": "/weights"}, tables=tables)
 
 
 def test_release_settings_take_other_timesteps_and_sizes():
