@@ -9,11 +9,12 @@ from PIL import Image
 from safetensors.numpy import save_file
 
 from tfcore.data.demo.make import draw
-from tfcore.methods.registry import load_settings
+from tfcore.methods.registry import load_settings, method_named
 from tfcore.metrics.gather import averages
-from tfcore.metrics.rows import COLUMNS
-from tfcore.runs.run import Run, packed_folder
-from tfcore.runs.stages import shared_variant
+from tfcore.metrics.maps import MapsFile
+from tfcore.metrics.rows import COLUMNS, write_images
+from tfcore.runs.run import Run
+from tfcore.runs.stages import shared_variant, stage_settings
 from tfcore.settings.variants import Settings
 
 ROOT = Path(__file__).parents[1]
@@ -28,7 +29,7 @@ def settings_of(folder: Path, overlay: str = "") -> Settings:
 
 
 def write_results(root: Path, settings: Settings, pictures: int = 2, images: bool = True) -> None:
-    """Write metrics of every run below ``root``, and maps, logs and records of the first ``pictures`` categories."""
+    """Write metrics of every run, and maps, image scores, logs and records of the first ``pictures`` categories."""
     rng = np.random.default_rng(0)
     runs = [(name, category) for name in settings.run.datasets for category in settings.datasets[name].categories]
     rows = [row for name, category in runs for row in metric_rows(name, category, settings, rng)]
@@ -40,9 +41,10 @@ def write_results(root: Path, settings: Settings, pictures: int = 2, images: boo
     for dataset, category in runs[:pictures]:
         run = Run(dataset, category, shared_variant(settings, "train", settings.tables.baseline))
         write_maps(root / run.maps, run, rng)
+        write_scores(root, run, settings)
         write_training(root / run.checkpoint.parent, run)
         if images:
-            write_pack(root / packed_folder(dataset, category), run, rng)
+            write_pack(root / run.packed, run, rng)
 
 
 def metric_rows(dataset: str, category: str, settings: Settings, rng: np.random.Generator) -> list[list[object]]:
@@ -84,6 +86,14 @@ def write_maps(file: Path, run: Run, rng: np.random.Generator) -> None:
     arrays = {"disc": disc, "recon": 0.1 * disc, "last": disc, "label": label, "reconstruction": pictures}
     save_file(arrays | {"mask_nearest": mask, "mask_antialiased": mask}, file, metadata=header)
     write_record(file.parent, run, "infer", 12.5)
+
+
+def write_scores(root: Path, run: Run, settings: Settings) -> None:
+    """Write the score of every image as scoring the maps does."""
+    maps, method = MapsFile(root / run.maps), method_named("transfusion")
+    final = method.final_maps(maps, stage_settings(settings, "score", run.variant))
+    (root / run.images).parent.mkdir(parents=True, exist_ok=True)
+    write_images(root / run.images, maps, method.image_scores(maps, final))
 
 
 def write_training(folder: Path, run: Run) -> None:

@@ -2,8 +2,8 @@
 
 When they change on purpose: raise ``TRAIN_VERSION`` in ``tfcore/methods/transfusion/settings.py`` and, if the reverse
 process or the network changed, ``INFER_VERSION``; then run ``python tests/golden/test_golden.py``, which writes the new
-values. They were computed with float32 on a CPU; other CPUs and versions of PyTorch differ in the last digits, hence the
-tolerance.
+values. They were computed with float32 on a CPU; other CPUs and versions of PyTorch differ in the last digits,
+hence the tolerance.
 """
 
 import json

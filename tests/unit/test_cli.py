@@ -56,7 +56,6 @@ def test_unknown_names_are_told_with_the_known_ones(run, command, option, value,
         ("fetch", "--dataset", "vsa"),
         ("check-data", "vsa"),
         ("pack", "--dataset", "vsa", "--category", "capsules"),
-        ("tables", "--dataset", "vsa"),
         ("figure", "losses", "--dataset", "vsa"),
         ("figure", "examples", "--dataset", "vsa"),
     ],
@@ -104,14 +103,18 @@ def test_text_in_another_encoding_is_one_line(run, tmp_path):
     assert code == 1 and "not UTF-8 text" in error and error.count("\n") == 1
 
 
-def test_kernel_of_a_prediction_is_odd(run):
-    code, error = run("predict", "photo.png", "--checkpoint", "model.safetensors", "--kernel", "4")
-    assert (code, error) == (1, "error: --kernel: must be odd (found 4)\n")
+PREDICT = ("predict", "photo.png", "--checkpoint", "model.safetensors")
 
 
-def test_lambda_and_kernel_of_a_prediction_are_the_papers_unless_given(run, monkeypatch):
+def test_kernel_of_a_prediction_is_odd(run, tmp_path):
+    (tmp_path / "mine.yaml").write_text("score: {kernel: 4}\n")
+    code, error = run(*PREDICT, *PARAMS, "--params", "mine.yaml")
+    assert code == 2 and error.endswith("mine.yaml: score.kernel: must be odd (found 4)\n") and error.count("\n") == 1
+
+
+def test_lambda_and_kernel_of_a_prediction_are_those_of_the_settings(run, monkeypatch, tmp_path):
     seen = []
-    monkeypatch.setattr("tfcore.predict.predict", lambda *arguments: seen.append(arguments[-2:]))
-    words = ("predict", "photo.png", "--checkpoint", "model.safetensors")
-    assert run(*words)[0] == run(*words, "--lambda", "0.5", "--kernel", "3")[0] == 0
-    assert seen == [(0.95, 7), (0.5, 3)]
+    monkeypatch.setattr("tfcore.predict.predict", lambda *arguments: seen.append(arguments[3].score))
+    (tmp_path / "mine.yaml").write_text("score: {lambda: 0.5, kernel: 3}\n")
+    assert run(*PREDICT, *PARAMS)[0] == run(*PREDICT, *PARAMS, "--params", "mine.yaml")[0] == 0
+    assert [(score.lambda_, score.kernel) for score in seen] == [(0.95, 7), (0.5, 3)]

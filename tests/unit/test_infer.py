@@ -11,17 +11,18 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file
 from small_disk import small_disk
-from tiny_training import BAD, CPU, GOOD, RUN, SIZE, make_packed, settings_of
+from tiny_training import BAD, CPU, GOOD, RUN, SIZE, make_packed, params, settings_of
 
-import tfcore.methods.transfusion.infer
+import tfcore.methods.infer
+from tfcore.cli.run import trace_command
 from tfcore.data.packed import Packed
-from tfcore.methods.infer import infer
+from tfcore.methods.infer import Loaded, infer
+from tfcore.methods.registry import parse_settings
 from tfcore.methods.transfusion.diffusion import betas, reverse_step
 from tfcore.methods.transfusion.maps import final_maps
 from tfcore.methods.transfusion.settings import TrainingSettings
-from tfcore.methods.transfusion.trace import trace
 from tfcore.methods.transfusion.train import new_network
-from tfcore.metrics.maps import read_maps
+from tfcore.metrics.maps import MapsFile
 from tfcore.operations.inference_time import time_inference
 from tfcore.predict import predict
 from tfcore.runs.record import run_names, source_commit
@@ -31,6 +32,7 @@ from tfcore.runtime.files import read_json, sha256_of
 from tfcore.training.checkpoint import save_checkpoint
 
 CROP, COUNT = SIZE - 4, GOOD + BAD
+SETTINGS = parse_settings(params(), "test")
 
 
 @pytest.fixture(scope="module")
@@ -38,10 +40,20 @@ def trained(tmp_path_factory):
     """A packed category and an untrained checkpoint: inference does not care."""
     base = tmp_path_factory.mktemp("infer")
     packed, _ = make_packed(base)
-    settings = settings_of()
-    checkpoint = base / "model.safetensors"
-    save_checkpoint(checkpoint, new_network(TrainingSettings.model_validate(settings), 3), run_names(RUN), settings)
-    return packed, checkpoint, base
+    return packed, untrained(base / "model.safetensors"), base
+
+
+def untrained(checkpoint, run=RUN, **sections):
+    """Write the checkpoint of an untrained network."""
+    settings = settings_of(**sections)
+    state = new_network(TrainingSettings.model_validate(settings), 3).state_dict()
+    save_checkpoint(checkpoint, state, run_names(run, "transfusion"), settings)
+    return checkpoint
+
+
+def trace(checkpoint, packed, index, out):
+    """Trace as the command does."""
+    trace_command(checkpoint, packed, out, index, "cpu")
 
 
 def run_inference(trained, name, infer_batch=32, run=None):
@@ -63,7 +75,7 @@ def test_the_maps_file_is_what_scoring_reads(trained):
     assert json.loads(header["run"])["category"] == "disc" and header["checkpoint_sha256"] == sha256_of(trained[1])
     assert header["commit"] == str(source_commit()["commit"] or "")
     assert json.loads(header["files"]) == Packed(trained[0]).files and json.loads(header["defects"])[-1] == "stain"
-    assert read_maps(path, "nearest").disc.shape == (COUNT, CROP, CROP)
+    assert MapsFile(path)["disc"].shape == (COUNT, CROP, CROP)
     record = read_json(path.with_name("run.json"))
     assert record["maps_sha256"] == sha256_of(path) and record["images"] == COUNT
 
@@ -104,33 +116,28 @@ def test_images_of_another_category_are_refused(trained, tmp_path, key, found):
     with pytest.raises(UserError, match=re.escape(message)):
         infer(checkpoint, other, tmp_path / "maps", settings_of("infer"), CPU)
     with pytest.raises(UserError, match=re.escape(message)):
-        trace(checkpoint, other, None, tmp_path / "trace.safetensors", CPU)
+        trace(checkpoint, other, None, tmp_path / "trace.safetensors")
     assert not (tmp_path / "maps").exists()
-    unknown = run_names(Run("unknown", "unknown"))  # an authors' file that was converted without names
-    settings = settings_of()
-    network = new_network(TrainingSettings.model_validate(settings), 3)
-    save_checkpoint(tmp_path / "model.safetensors", network, unknown, settings)
-    infer(tmp_path / "model.safetensors", other, tmp_path / "maps", settings_of("infer"), CPU)
-    assert read_maps(tmp_path / "maps/maps.safetensors", "nearest").header["run"][key] == found
+    converted = untrained(tmp_path / "model.safetensors", Run("unknown", "unknown"))  # an authors' file without names
+    infer(converted, other, tmp_path / "maps", settings_of("infer"), CPU)
+    assert MapsFile(tmp_path / "maps/maps.safetensors").header["run"][key] == found
 
 
 def test_images_packed_at_another_size_are_refused(trained, tmp_path):
     packed, _, _ = trained
-    settings = settings_of(data={"resize": SIZE + 8})
-    checkpoint = tmp_path / "model.safetensors"
-    save_checkpoint(checkpoint, new_network(TrainingSettings.model_validate(settings), 3), run_names(RUN), settings)
+    checkpoint = untrained(tmp_path / "model.safetensors", data={"resize": SIZE + 8})
     message = f"{checkpoint}: trained with data.resize {SIZE + 8}, but {packed} was packed at {SIZE} pixels; pack it"
     with pytest.raises(UserError, match=re.escape(message)):
         infer(checkpoint, packed, tmp_path / "maps", settings_of("infer"), CPU)
     with pytest.raises(UserError, match=re.escape(message)):
-        trace(checkpoint, packed, None, tmp_path / "trace.safetensors", CPU)
+        trace(checkpoint, packed, None, tmp_path / "trace.safetensors")
     assert not (tmp_path / "maps").exists()
 
 
 def test_maps_of_another_variant_carry_its_name(trained):
     path = run_inference(trained, "variant", run=Run("toy", "disc", "slow"))
     assert read_json(path.with_name("run.json"))["run_id"] == "toy/disc/slow/seed0"
-    assert read_maps(path, "nearest").header["run"]["variant"] == "slow"
+    assert MapsFile(path).header["run"]["variant"] == "slow"
 
 
 def test_a_damaged_or_missing_checkpoint_is_one_line(trained):
@@ -141,6 +148,22 @@ def test_a_damaged_or_missing_checkpoint_is_one_line(trained):
         with pytest.raises(UserError, match=path.name):
             infer(path, packed, base / "out", settings_of("infer"), CPU)
     assert not (base / "out").exists()
+
+
+def test_weights_that_do_not_fit_the_settings_are_refused(trained, tmp_path):
+    whole, path = Loaded.read(trained[1], CPU).checkpoint, tmp_path / "model.safetensors"
+    wider = whole.settings | {"model": whole.settings["model"] | {"width": 16}}
+    foreign = {name: value for name, value in whole.settings.items() if name != "diffusion"}
+    for settings in (wider, foreign, {}):
+        save_checkpoint(path, whole.state, whole.run, settings)
+        with pytest.raises(
+            UserError, match=r"model\.safetensors: weights and settings do not fit this version"
+        ) as error:
+            Loaded.read(path, CPU)
+        assert "\n" not in str(error.value)
+    save_checkpoint(path, whole.state, whole.run | {"method": "another"}, whole.settings)
+    with pytest.raises(UserError, match=r"no such method 'another' \(known: transfusion"):
+        Loaded.read(path, CPU)
 
 
 def test_a_full_disk_is_one_line_and_leaves_no_part_of_a_file(trained, tmp_path):
@@ -159,7 +182,7 @@ def test_a_full_disk_is_one_line_and_leaves_no_part_of_a_file(trained, tmp_path)
     ],
 )
 def test_faults_become_one_line(trained, monkeypatch, tmp_path, fault, message):
-    monkeypatch.setattr(tfcore.methods.transfusion.infer, "make_maps", Mock(side_effect=fault))
+    monkeypatch.setattr(tfcore.methods.infer, "make_maps", Mock(side_effect=fault))
     with pytest.raises(UserError, match=f"^inference with {trained[1]}: {message}"):
         infer(trained[1], trained[0], tmp_path / "out", settings_of("infer"), CPU)
     assert not list(tmp_path.iterdir())
@@ -167,7 +190,7 @@ def test_faults_become_one_line(trained, monkeypatch, tmp_path, fault, message):
 
 def test_the_trace_obeys_the_reverse_step(trained):
     packed, checkpoint, base = trained
-    trace(checkpoint, packed, None, base / "trace.safetensors", CPU)
+    trace(checkpoint, packed, None, base / "trace.safetensors")
     with safe_open(base / "trace.safetensors", framework="numpy") as file:
         assert file.metadata()["checkpoint_sha256"] == sha256_of(checkpoint)
     kept = load_file(base / "trace.safetensors")
@@ -183,7 +206,7 @@ def test_the_trace_obeys_the_reverse_step(trained):
 
 def test_a_row_that_is_not_there_is_refused(trained):
     with pytest.raises(UserError, match="--index: 5 is not within the 5 test images"):
-        trace(trained[1], trained[0], COUNT, trained[2] / "none.safetensors", CPU)
+        trace(trained[1], trained[0], COUNT, trained[2] / "none.safetensors")
 
 
 def test_pictures_of_any_kind_are_scored_as_inference_does(trained):
@@ -195,23 +218,38 @@ def test_pictures_of_any_kind_are_scored_as_inference_does(trained):
     Image.fromarray(noise[..., 0]).save(pictures / "wide/grey.jpg")
     Image.fromarray(noise[..., 0].astype(np.uint16) * 257).save(pictures / "deep.png")
     Image.fromarray(Packed(packed).test_images()[0]).save(pictures / "first.png")
-    scores = predict(checkpoint, [pictures], base / "predicted", CPU)
+    scores = predict(checkpoint, [pictures], base / "predicted", SETTINGS, CPU)
     assert sorted(scores) == ["alpha", "deep", "first", "wide/grey"]
     written = np.asarray(Image.open(base / "predicted/wide/grey_map.png"))
     assert written.shape == (CROP, CROP) and written.max() / 65535 == pytest.approx(scores["wide/grey"], abs=1e-4)
     assert Image.open(base / "predicted/alpha_overlay.png").mode == "RGB"
     assert read_json(base / "predicted/scores.json")["scores"] == scores
-    maps = read_maps(run_inference(trained, "same"), "nearest")
-    assert final_maps(maps.disc, maps.recon, 0.95, 7)[0].max() == pytest.approx(scores["first"], abs=1e-5)
+    maps = MapsFile(run_inference(trained, "same"))
+    assert final_maps(maps["disc"], maps["recon"], 0.95, 7)[0].max() == pytest.approx(scores["first"], abs=1e-5)
+    other = parse_settings(params(score={"lambda": 0.5, "kernel": 3}), "test")
+    scores = predict(checkpoint, [pictures / "first.png"], base / "other", other, CPU)
+    assert final_maps(maps["disc"], maps["recon"], 0.5, 3)[0].max() == pytest.approx(scores["first"], abs=1e-5)
+
+
+def test_a_prediction_is_scored_as_the_checkpoints_variant_is(trained, tmp_path):
+    picture = tmp_path / "first.png"
+    Image.fromarray(Packed(trained[0]).test_images()[0]).save(picture)
+    variants = {"full": {}, "sharp": {"score.kernel": 1}, "wide": {"score.kernel": 9}}
+    settings = parse_settings(params(variants=variants, tables={"baseline": "wide"}), "test")
+    maps = MapsFile(run_inference(trained, "same"))
+    for variant, kernel in (("sharp", 1), ("full", 7), ("unknown", 9)):  # converted weights: as the baseline
+        checkpoint = untrained(tmp_path / f"{variant}.safetensors", Run("toy", "disc", variant))
+        score = predict(checkpoint, [picture], tmp_path / variant, settings, CPU)["first"]
+        assert final_maps(maps["disc"], maps["recon"], 0.95, kernel)[0].max() == pytest.approx(score, abs=1e-5)
 
 
 def test_pictures_that_cannot_be_read_are_named(trained, tmp_path):
     (tmp_path / "text.png").write_text("no picture")
     with pytest.raises(UserError, match=r"text\.png"):
-        predict(trained[1], [tmp_path], tmp_path / "out", CPU)
+        predict(trained[1], [tmp_path], tmp_path / "out", SETTINGS, CPU)
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="no pictures in this folder"):
-        predict(trained[1], [tmp_path / "empty"], tmp_path / "out", CPU)
+        predict(trained[1], [tmp_path / "empty"], tmp_path / "out", SETTINGS, CPU)
 
 
 def test_inference_is_timed_at_every_point(trained, tmp_path):

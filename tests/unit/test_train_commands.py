@@ -17,7 +17,7 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     make_packed(tmp_path)
     variants = {"full": {}, "same": {"train.epochs": 5}, "slow": {"infer.precision": "float32"}}
-    text = yaml.safe_dump(params(train={"epochs": 5, "keep_epochs": [1]}) | {"variants": variants})
+    text = yaml.safe_dump(params(train={"epochs": 5}, tables={"checkpoint_epochs": [1]}, variants=variants))
     (tmp_path / "params.yaml").write_text(text)
     return tmp_path
 
