@@ -9,16 +9,14 @@ from typer.testing import CliRunner
 
 import tfcore.cli.operations  # noqa: F401
 from tfcore.cli import app
-from tfcore.methods.registry import load_settings, parse_settings
+from tfcore.methods.registry import METHODS, load_settings, parse_settings
 from tfcore.methods.transfusion.operations import network_calls
-from tfcore.operations.plan import image_counts, make_plan, weights_bytes
-from tfcore.operations.speed import pass_operations
+from tfcore.operations.plan import image_counts, make_plan
 from tfcore.runs.needed import TARGETS, needed_by, selected_runs
 from tfcore.runs.run import Run
-from tfcore.runs.stages import foreground_source, stage_settings
+from tfcore.runs.stages import Result, foreground_source, stage_settings
 from tfcore.runtime.errors import UserError
 from tfcore.runtime.files import digest
-from tfcore.settings.variants import resolve
 
 VALUES = {
     "run": {"datasets": ["made"], "sweep_variants": ["full"]},
@@ -44,21 +42,22 @@ def settings(tmp_path, monkeypatch):
 
 def finish(settings, run, stage, epoch=None, **more):
     """Leave the files of a finished stage, made from those of the stage before it."""
-    files = {"train": run.checkpoint, "infer": run.maps_at(epoch), "score": run.scores_at(epoch), "sweep": run.sweep}
     inputs = {
         "train": {"manifest_sha256": None, "foreground": foreground_source(settings.datasets["made"], run.category)},
         "infer": {"manifest_sha256": None, "checkpoint_sha256": "m" if epoch is None else f"m{epoch}"},
         "score": {"maps_sha256": "maps"},
         "sweep": {"maps_sha256": "maps"},
     }
-    outputs = {"train": {"model_sha256": "m", "kept_sha256": {"4": "m4", "8": "m8"}}, "infer": {"maps_sha256": "maps"}}
-    file = files[stage]
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_bytes(b"content")
+    outputs = {
+        "train": {"model_sha256": "m", "checkpoints_sha256": {"4": "m4", "8": "m8"}},
+        "infer": {"maps_sha256": "maps"},
+    }
+    result = Result(stage, run, epoch)
+    result.file.parent.mkdir(parents=True, exist_ok=True)
+    result.file.write_bytes(b"content")
     stage_values = stage_settings(settings, stage, run.variant)
     record = {"settings": stage_values, "settings_digest": digest(stage_values), "inputs": inputs[stage]}
-    name = "run.json" if stage in ("train", "infer") else f"{file.stem}.json"
-    (file.parent / name).write_text(json.dumps(record | outputs.get(stage, {}) | more))
+    result.record.write_text(json.dumps(record | outputs.get(stage, {}) | more))
 
 
 def finish_all(settings, run):
@@ -83,8 +82,8 @@ def test_shared_results_are_counted_once(settings):
     assert plan.count("sweep") == (0, 2)
 
 
-def test_kept_epochs_are_inferred_and_scored_as_well(settings):
-    settings = parse_settings(VALUES | {"train": {"epochs": 10, "batch_size": 8, "keep_epochs": [4, 8]}}, "test")
+def test_intermediate_checkpoints_are_inferred_and_scored_as_well(settings):
+    settings = parse_settings(VALUES | {"tables": {"checkpoint_epochs": [4, 8]}}, "test")
     plan = make_plan(settings)
     assert plan.count("train") == (0, 6)
     assert plan.count("infer") == (0, 6 + 2 * 2)
@@ -92,7 +91,8 @@ def test_kept_epochs_are_inferred_and_scored_as_well(settings):
     finish(settings, Run("made", "a"), "train")
     finish(settings, Run("made", "a"), "infer", epoch=8)
     assert make_plan(settings).count("infer") == (1, 10)
-    assert [task.epoch for task in make_plan(settings).tasks if task.stage == "infer" and task.done] == [8]
+    done = [task.result for task in make_plan(settings).tasks if task.done]
+    assert [result.epoch for result in done if result.stage == "infer"] == [8]
 
 
 def test_a_target_counts_what_it_stands_on(settings):
@@ -109,21 +109,29 @@ def test_a_target_counts_what_it_stands_on(settings):
     assert make_plan(settings, targets=["table1"]).disk == {}
 
 
-def test_only_the_tables_of_epochs_need_the_kept_ones(settings):
-    settings = parse_settings(VALUES | {"train": {"epochs": 10, "batch_size": 8, "keep_epochs": [4, 8]}}, "test")
+def test_only_the_tables_of_epochs_need_the_intermediate_checkpoints(settings):
+    settings = parse_settings(VALUES | {"tables": {"checkpoint_epochs": [4, 8]}}, "test")
     assert make_plan(settings, targets=["table9"]).count("score") == (0, 2 + 2 * 2)
     assert make_plan(settings, targets=["table7"]).count("score") == (0, 2)
     maps = make_plan(settings, targets=["maps"])
     assert (maps.count("infer"), maps.count("score")) == ((0, 6 + 2 * 2), (0, 0))
 
 
-def test_targets_at_the_papers_scale():
-    paper = load_settings(Path(__file__).parents[2] / "params.yaml")
-    assert [len(needed_by(paper, [f"table{number}"]).scored) for number in (1, 2, 3, 5, 6)] == [12, 15, 27, 0, 12]
-    assert len(needed_by(paper, ["all_tables"]).scored) == 27 * 15
-    assert len(needed_by(paper, ["table1", "table9"]).kept) == 15  # Table 1 needs none
+def test_targets_at_the_papers_scale(tmp_path):
+    params, overlay = Path(__file__).parents[2] / "params.yaml", tmp_path / "epochs.yaml"
+    overlay.write_text("tables: {checkpoint_epochs: [500]}")
+    paper, early = load_settings(params), load_settings(params, overlay)
+
+    def scored(settings, *targets):
+        return [result for result in needed_by(settings, list(targets)) if result.stage == "score"]
+
+    assert [len(scored(paper, f"table{number}")) for number in (1, 2, 3, 5, 6)] == [12, 15, 27, 0, 12]
+    assert len(scored(paper, "all_tables")) == 27 * 15
+    assert [result.epoch for result in scored(early, "table1", "table9")] == [None] * 27 + [500] * 15
     for target in TARGETS:
-        assert any(vars(needed_by(paper, [target])).values()), target
+        assert needed_by(paper, [target]), target
+    together = needed_by(paper, list(TARGETS))
+    assert len(together) == len(set(together)) == len(needed_by(paper, ["all_tables", "maps"]))
 
 
 def test_unknown_target_is_refused(settings):
@@ -198,7 +206,7 @@ def test_trainings_that_have_begun_give_the_first_estimate(settings):
     (work / "log.csv").write_text("step,epoch,images_per_second\n10,5,8\n")
     plan = make_plan(settings)
     assert plan.speeds["train"][0].source == "trainings that have begun"
-    seconds = next(task.seconds for task in plan.left("train") if task.run == Run("made", "a"))
+    seconds = next(task.seconds for task in plan.left("train") if task.result.run == Run("made", "a"))
     assert seconds == pytest.approx(16 * 10 / 8 / 2)  # half of the 20 steps are done
 
 
@@ -212,27 +220,32 @@ def test_changed_setting_makes_a_training_to_do(settings):
 
 def test_benchmark_gives_the_speed(settings, tmp_path):
     file = tmp_path / "train.csv"
-    columns = {"device": "NVIDIA H200", "size": 64, "width": 16, "what": "training step", "optimised_images_per_s": 100}
+    columns = {"device": "NVIDIA H200", "network": "another", "what": "training step"}
+    columns["optimised_operations_per_s"] = 300e9
     with file.open("w", newline="") as stream:
         writer = csv.DictWriter(stream, list(columns))
         writer.writeheader()
         writer.writerow(columns)
-        for rate in (2, 8, 4):  # images per second by batch size
-            writer.writerow(columns | {"what": "reverse process, T = 20", "optimised_images_per_s": rate})
+        for rate in (40e9, 160e9, 80e9):  # by batch size
+            writer.writerow(columns | {"what": "reverse process, T = 20", "optimised_operations_per_s": rate})
     plan = make_plan(settings, [file])
     (speed,), (inference,) = plan.speeds["train"], plan.speeds["infer"]
     assert speed.device == "NVIDIA H200"
     assert not speed.same_network
     assert "rough" in str(speed)
-    # 3 passes per image and step, 20 calls per image
-    assert inference.operations_per_second / speed.operations_per_second == pytest.approx(8 * 20 / (100 * 3))
+    assert (speed.operations_per_second, inference.operations_per_second) == (300e9, 160e9)
+    assert (speed.source, inference.source) == (str(file), str(file))
+    network = METHODS["transfusion"].network(stage_settings(settings, "train"))
+    file.write_text(file.read_text().replace("another", f'"{network}"'))
+    assert [speed.same_network for (speed,) in make_plan(settings, [file]).speeds.values()] == [True, True]
 
 
 @pytest.mark.parametrize(
     "content",
     [
         b"what,device\ntraining step,GPU\n",
-        b"what,device,size,width,optimised_images_per_s\ntraining step,GPU\n",
+        b"what,device,network,optimised_operations_per_s\ntraining step,GPU\n",
+        b"what,device,network,optimised_operations_per_s\ntraining step,GPU,some,fast\n",
         b"# Words\n\nThat are no table.\n",
         b"what,device\nsynthetic anomalies,GPU\n",
         b"\x8d\xff\x00\n",
@@ -258,9 +271,13 @@ def test_counts_come_from_the_pack_before_the_settings(settings, tmp_path):
 
 
 def test_paper_network_has_the_size_and_operations_of_the_paper(settings):
-    model = resolve(parse_settings(VALUES | {"model": {}}, "test"), "full").model
-    assert weights_bytes(model) / 4 == pytest.approx(54.56e6, rel=0.01)
-    assert pass_operations(model, 256) == pytest.approx(367e9, rel=0.05)
+    values = VALUES | {"model": {}, "data": {"resize": 256, "crop": 256}}
+    stage, method = stage_settings(parse_settings(values, "test"), "train"), METHODS["transfusion"]
+    assert method.weights_bytes(stage) / 4 == pytest.approx(54.56e6, rel=0.01)
+    cost = method.operations(stage)
+    assert cost.step == pytest.approx(3 * 367e9, rel=0.05)  # a backward pass counts as two forward ones
+    assert cost.inference == pytest.approx(20 * 367e9, rel=0.05)
+    assert cost.training == 10 * cost.step
 
 
 def test_released_schedule_calls_the_network_less_often(settings):
@@ -295,14 +312,14 @@ def test_what_other_settings_made_is_to_do(settings):
 
 
 def test_maps_of_earlier_weights_and_scores_of_earlier_maps_are_to_do(settings):
-    settings, run = one_category(train={"epochs": 10, "batch_size": 8, "keep_epochs": [4]}), Run("made", "a")
+    settings, run = one_category(tables={"checkpoint_epochs": [4]}), Run("made", "a")
     finish_all(settings, run)
     finish(settings, run, "infer", epoch=4)
     finish(settings, run, "score", epoch=4)
     assert counts(settings) == [1, 2, 2, 1]
     finish(settings, run, "train", model_sha256="trained again")
     assert counts(settings) == [1, 1, 1, 0]  # those of the epoch
-    finish(settings, run, "train", kept_sha256={"4": "trained again"})
+    finish(settings, run, "train", checkpoints_sha256={"4": "trained again"})
     assert counts(settings) == [1, 1, 1, 1]
     finish(settings, run, "infer", maps_sha256="inferred again")
     finish(settings, run, "train")
@@ -324,7 +341,7 @@ def test_where_given_foregrounds_lie_decides_nothing(settings):
 def test_nothing_is_written_and_no_chain_is_left_when_all_is_done(settings):
     settings = one_category(variants={"full": {}})
     plan = make_plan(settings)
-    assert set(plan.disk) == {"checkpoints", "maps", "packed images"}
+    assert set(plan.disk) == {"checkpoints", "anomaly maps", "packed images"}
     assert plan.chain == ["fetch", "check", "pack", "train", "infer", "score", "gather", "report"]
     finish_all(settings, Run("made", "a"))
     plan = make_plan(settings)
@@ -347,7 +364,7 @@ def test_data_are_written_for_what_is_left_textures_too(settings, tmp_path):
     for folder in ("made/a", "textures"):
         (tmp_path / "data/packed" / folder).mkdir(parents=True)
         (tmp_path / "data/packed" / folder / "pack.json").touch()
-    assert set(make_plan(settings).disk) == {"maps"}
+    assert set(make_plan(settings).disk) == {"anomaly maps"}
 
 
 @pytest.mark.parametrize(
