@@ -1,13 +1,17 @@
 """The settings page says what the models say."""
 
 import re
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tfcore.methods.registry import load_settings
-from tfcore.settings.doc import OTHER_EFFECTS, UNITS, effect, settings_page
-from tfcore.settings.variants import PROTOCOLS, Settings
+from tfcore.methods.transfusion import settings as transfusion
+from tfcore.runs.stages import _OTHER_EFFECTS, effect
+from tfcore.settings import doc, variants
+from tfcore.settings.doc import UNITS
+from tfcore.settings.variants import Settings
 
 ROOT = Path(__file__).parents[2]
 
@@ -15,6 +19,10 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(scope="module")
 def settings() -> Settings:
     return load_settings(ROOT / "params.yaml")
+
+
+def settings_page(settings: Settings) -> str:
+    return doc.settings_page(settings, partial(effect, settings))
 
 
 def test_the_page_in_docs_is_up_to_date(settings: Settings):
@@ -35,8 +43,9 @@ def test_every_setting_has_a_row_with_a_meaning(settings: Settings):
 
 def test_settings_that_follow_the_protocol_show_both_values(settings: Settings):
     page = settings_page(settings)
-    for key, value in PROTOCOLS["paper"].items():
-        assert f"*protocol*: paper `{value}`, release `{PROTOCOLS['release'][key]}`" in page
+    for protocols in (variants.PROTOCOLS, transfusion.PROTOCOLS):
+        for key, value in protocols["paper"].items():
+            assert f"*protocol*: paper `{value}`, release `{protocols['release'][key]}`" in page
 
 
 FROM_TRAINING = "train, infer, score, sweep"
@@ -53,6 +62,7 @@ FROM_TRAINING = "train, infer, score, sweep"
         ("textures.archive.sha256", FROM_TRAINING),
         ("textures.archive.urls", "nothing; the next fetch reads it"),
         ("textures.licence", "nothing"),
+        ("tables.checkpoint_epochs", f"{FROM_TRAINING} of the baseline"),
         ("textures.local", "fetch, pack; finished trainings stay"),
         ("datasets.*.textures", f"of these categories: pack, {FROM_TRAINING}"),
         ("infer.precision", "infer, score, sweep"),
@@ -62,7 +72,7 @@ FROM_TRAINING = "train, infer, score, sweep"
     ],
 )
 def test_what_reruns_is_read_from_the_stages(key, words, settings: Settings):
-    assert effect(key, settings) == words
+    assert effect(settings, key) == words
 
 
 def rows_of(page: str) -> list[list[str]]:
@@ -89,6 +99,6 @@ def test_no_effect_or_unit_is_of_a_setting_that_is_not_there(settings: Settings)
     keys = [row[0].strip("`") for row in rows_of(settings_page(settings))]
     for name in UNITS:
         assert any(key == name or key.endswith(f".{name}") for key in keys), name
-    for name in set(OTHER_EFFECTS) - {"variants"}:
+    for name in set(_OTHER_EFFECTS) - {"variants"}:
         assert any(f"{key}.".startswith(f"{name}.") for key in keys), name
-        assert any(effect(key, settings) == OTHER_EFFECTS[name] for key in keys), name
+        assert any(effect(settings, key) == _OTHER_EFFECTS[name] for key in keys), name
