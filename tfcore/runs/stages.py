@@ -202,8 +202,12 @@ def effect(settings: Settings, key: str) -> str:
         return _OTHER_EFFECTS[max(known, key=len)]
     for number, stage in enumerate(stages):
         values = stage_settings(settings, stage, settings.tables.baseline)
-        found = values.get(section)
-        in_section = isinstance(found, dict) and name in found if name else section in values
+        if section == "methods" and stage != "pack":  # the baseline need not be of this method
+            method: Any = settings.known_methods[name.partition(".")[0]]
+            found: Any = {f"{method.name}.{own}" for own in method.reads(stage)}
+        else:
+            found = values.get(section)
+        in_section = isinstance(found, dict | set) and name in found if name else section in values
         if in_section or (stage == "pack" and key == "data.resize"):  # under its bare name
             return ", ".join(stages[number:])
     raise KeyError(key)

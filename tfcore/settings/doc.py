@@ -110,10 +110,14 @@ def settings_page(settings: Settings, effect: Callable[[str], str]) -> str:
     blocks = [
         INTRODUCTION,
         page.block("protocol", "What the methods follow.", [page.row("protocol", _field(settings, "protocol"))]),
+        page.block("method", "What a run is made with.", [page.row("method", _field(settings, "method"))]),
     ]
     for name in ORDER:
         value = getattr(settings, name)
         blocks.append(page.section(name, value) if isinstance(value, Section) else page.mapping(name))
+    for method in settings.known_methods.values():
+        if not method.at_top and method.settings.model_fields:
+            blocks.append(page.section(f"methods.{method.name}", getattr(settings.methods, method.name)))  # type: ignore[attr-defined]
     return "\n".join(blocks)
 
 
