@@ -32,7 +32,9 @@ def test_the_page_in_docs_is_up_to_date(settings: Settings):
 
 def test_every_setting_has_a_row_with_a_meaning(settings: Settings):
     page = settings_page(settings)
-    for name, section in settings:
+    for name, section in [*settings, *((f"methods.{name}", section) for name, section in settings.methods)]:
+        if name == "methods":
+            continue
         fields = getattr(type(section), "model_fields", {})
         for key, field in fields.items():
             if key == "archive":
