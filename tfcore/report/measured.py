@@ -121,7 +121,10 @@ class Measured:
             return Cell()
         if any(cell.mark for cell in averages):
             return Cell(mean(values), mark=" (incomplete)", about="incomplete")
-        return _cell(self._gathered(AVERAGE, datasets, metric, source)) if len(datasets) > 1 else averages[0]
+        if len(datasets) == 1:
+            return averages[0]
+        gathered = self._gathered(AVERAGE, datasets, metric, source)
+        return _cell(gathered) if gathered else Cell(mean(values))
 
     def _gathered(self, dataset: str, parts: list[str], metric: str, source: Source) -> dict[str, _Value]:
         """Return the averages by seed that gathering made (`tfcore.metrics.gather`), if they are over these parts.
