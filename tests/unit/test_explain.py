@@ -15,12 +15,12 @@ def made(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     settings = paper_settings()
     metrics = write_metrics(tmp_path / "metrics.csv", settings)
-    write_tables(metrics, settings, tmp_path / "tables", [2, 3])
+    write_tables(metrics, settings, tmp_path / "tables", ["table2", "table3"])
     record = {
         "git": {"commit": "0123456789abcdef", "clean": False},
         "settings_digest": "feedbeef",
         "settings": {"train": {"epochs": 1500}},
-        "recipe": 1,
+        "version": 1,
         "device": "CPU",
         "end": "2026-11-23T12:00:00+00:00",
     }
@@ -32,7 +32,7 @@ def test_a_table_names_its_runs_their_commits_and_settings(made):
     folder, settings, metrics = made
     text = explain(folder / "tables/table2.md", settings, metrics)
     assert "is what" in text
-    assert "stands on 15 runs" in text
+    assert "is made from 15 runs" in text
     (line,) = [line for line in text.splitlines() if line.startswith("mvtec_ad/screw/full/seed0")]
     assert "0123456789 (changed)" in line
     assert "feedbeef" in line
@@ -51,10 +51,10 @@ def test_table_5_stands_on_times_and_not_on_runs(made):
     folder, settings, metrics = made
     timing = folder / "timing.csv"
     timing.write_text("device,steps,batch,seconds_per_image\nCPU,20,1,3.5\n")
-    write_tables(metrics, settings, folder / "tables", [5], timing)
+    write_tables(metrics, settings, folder / "tables", ["table5"], timing)
     text = explain(folder / "tables/table5.md", settings, metrics, timing)
     assert "is what" in text
-    assert "stands on the times in" in text
+    assert "is made from the times in" in text
     assert "Nothing" in explain(folder / "tables/table5.md", settings, metrics, folder / "none.csv")
 
 
@@ -66,7 +66,7 @@ def test_without_gathered_metrics_the_scores_that_are_there_are_read(made):
     scores.write_text("\n".join(rows) + "\n")
     text = explain(folder / "tables/table2.md", settings)
     assert "differs from what the scores in results give now" in text
-    assert "stands on 1 runs" in text
+    assert "is made from 1 runs" in text
 
 
 def test_other_methods_and_variants_of_other_settings_are_named(made):
@@ -77,14 +77,16 @@ def test_other_methods_and_variants_of_other_settings_are_named(made):
     metrics.write_text("\n".join([*lines, *other, *removed]) + "\n")
     assert "draem: mvtec_ad/screw/full/seed0" in explain(folder / "tables/table2.md", settings, metrics)
     fewer = settings.model_copy(update={"variants": {"full": {}}})
-    write_tables(metrics, fewer, folder / "tables", [4])
+    write_tables(metrics, fewer, folder / "tables", ["table4"])
     assert "mvtec_ad/screw/steps_5/seed0" in explain(folder / "tables/table4.md", fewer, metrics)
 
 
 def test_another_file_is_refused(made):
     folder, settings, metrics = made
     (folder / "tables/claims.md").write_text("")
-    with pytest.raises(UserError, match=r"claims\.md: not one of the tables"):
+    with pytest.raises(
+        UserError, match=r"^no such table 'claims' \(known: table1 … table9, table_mvtec_ad, table_visa\)$"
+    ):
         explain(folder / "tables/claims.md", settings, metrics)
 
 
@@ -114,7 +116,7 @@ def test_a_damaged_record_is_told_of_and_no_traceback(made, content):
 
 def test_scores_that_the_settings_no_longer_ask_for_are_not_read(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    settings = paper_settings(tmp_path, "train: {keep_epochs: [500]}")
+    settings = paper_settings(tmp_path, "tables: {checkpoint_epochs: [500]}")
     rows = write_metrics(tmp_path / "metrics.csv", settings, points=("main", "epoch=500", "epoch=900", "mask=disc"))
     lines = rows.read_text().splitlines()
     run = Run("mvtec_ad", "screw")
@@ -129,6 +131,6 @@ def test_scores_that_the_settings_no_longer_ask_for_are_not_read(tmp_path, monke
     assert score_files(settings) == [run.scores, run.sweep, run.scores_at(500)]
     fewer = paper_settings(tmp_path, "run: {sweep_variants: []}")
     assert score_files(fewer) == [run.scores]
-    write_tables(gathered_for(fewer, [run.scores]), fewer, tmp_path / "tables", [4, 9])
+    write_tables(gathered_for(fewer, [run.scores]), fewer, tmp_path / "tables", ["table4", "table9"])
     for number in (4, 9):
         assert "is what the scores in results give" in explain(tmp_path / f"tables/table{number}.md", fewer)

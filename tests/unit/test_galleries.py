@@ -2,7 +2,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from tfcore.report.figures.galleries import draw_sheet, mask_pixels, side_by_side, spread, to_pixels
+from tfcore.methods.transfusion.samples import mask_pixels, to_pixels
+from tfcore.report.figures.galleries import draw_sheet, side_by_side, spread
 
 
 def test_pixels_and_masks_become_uint8():
