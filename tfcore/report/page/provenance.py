@@ -36,8 +36,8 @@ class Origin:
 
 def summarise(root: Path) -> Origin:
     """Read the records of all trainings and inferences below ``root``; those that cannot be read are left out."""
-    files = [file for of in (lambda run: run.checkpoint, lambda run: run.maps) for _, file in existing(of, root)]
-    records = [record for file in files if (record := read_record(record_of(file)))]
+    stages = (lambda run: record_of(run.checkpoint), lambda run: record_of(run.maps))
+    records = [record for of in stages for _, file in existing(of, root) if (record := read_record(file))]
     origin = Origin(records=len(records))
     seconds: dict[tuple[str, str], list[float]] = defaultdict(list)
     versions: dict[str, set[str]] = defaultdict(set)
