@@ -9,6 +9,7 @@ from fabricated import DEMO, paper_settings, write_metrics
 from PIL import Image
 from safetensors.numpy import save_file
 
+from tfcore.methods.score import score_run
 from tfcore.metrics.gather import read_metrics
 from tfcore.report.figures.curves import loss_figure, setting_used, sweep_data, sweep_figure
 from tfcore.report.figures.pictures import example_figure, failure_figure, reconstruction_figure, reverse_figure
@@ -16,6 +17,7 @@ from tfcore.report.figures.style import line_look, same_scale, save, use_style
 from tfcore.report.figures.test_images import read_samples
 from tfcore.report.measured import Measured
 from tfcore.runs.run import Run
+from tfcore.runs.stages import stage_settings
 from tfcore.runtime.errors import UserError
 
 SIDE = 16
@@ -25,12 +27,12 @@ GOOD, BAD = 3, 5
 @pytest.fixture
 def settings(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    return paper_settings(tmp_path, DEMO)
+    return paper_settings(tmp_path, f"{DEMO}\nscore: {{resamples: 0}}")
 
 
 @pytest.fixture
 def maps(settings):
-    """Write maps of one category whose scores are known: image i has the value peaks[i] everywhere."""
+    """Write maps and scores of one category: image i has the value peaks[i] everywhere."""
     run = Run("demo_visa", "tray")
     peaks = np.array([0.1, 0.6, 0.2, 0.9, 0.5, 0.3, 0.7, 0.8], dtype=np.float32)
     flat = np.broadcast_to(peaks[:, None, None], (GOOD + BAD, SIDE, SIDE)).copy()
@@ -45,6 +47,7 @@ def maps(settings):
     tensors["reconstruction"] = np.full((GOOD + BAD, SIDE, SIDE, 3), 128, np.uint8)
     run.maps.parent.mkdir(parents=True)
     save_file(tensors, run.maps, metadata={key: json.dumps(value) for key, value in header.items()})
+    score_run(run.maps, stage_settings(settings, "score"), run.scores)
     return peaks
 
 
@@ -138,7 +141,7 @@ def test_examples_show_each_image_once(settings, maps, tmp_path):
 def test_equal_scores_share_a_rank_and_the_first_image_is_chosen(settings, maps):
     samples = read_samples(Run("demo_visa", "tray"), settings)
     alike = replace(samples, scores=np.array([0.1, 0.6, 0.6, 0.6, 0.5, 0.3, 0.3, 0.8]))
-    assert [alike.rank(index) for index in (7, 1, 2, 3, 4)] == [1, 2, 2, 2, 5]
+    assert [tile.rank for tile in alike.tiles([(row, "") for row in (7, 1, 2, 3, 4)])] == [1, 2, 2, 2, 5]
     assert [index for index, _ in alike.worst(2)] == [1, 2, 5, 6]
     assert alike.typical(1) == [(4, "quantile 0.50")]
     assert alike.of_each_kind(2) == [(4, "crack: median score of 5"), (1, "good: median score of 3")]
@@ -161,11 +164,25 @@ def test_scores_of_samples_are_those_of_the_final_map(settings, maps):
     samples = read_samples(Run("demo_visa", "tray"), settings)
     assert samples.scores == pytest.approx(maps, rel=1e-5)  # λ·v + (1 - λ)·v = v, and the filter keeps a flat middle
     assert read_samples(Run("demo_visa", "board"), settings) is None
+    assert [tile.final.max() for tile in samples.tiles([(7, ""), (0, "")])] == pytest.approx([0.8, 0.1], rel=1e-5)
+    for file in (samples.run.maps, samples.run.images):
+        content = file.read_bytes()
+        file.unlink()
+        assert read_samples(samples.run, settings) is None
+        file.write_bytes(content)
+
+
+def test_pictures_show_the_scores_that_scoring_wrote(settings, maps, tmp_path):
+    images = Run("demo_visa", "tray").images
+    images.write_text(images.read_text().replace("4.png,1,crack,0.", "4.png,1,crack,7."))
+    failure_figure("demo_visa", settings, tmp_path / "failures")
+    data = pd.read_csv(tmp_path / "failures.csv")
+    assert list(data["rank"]) == [5, 6]  # of the normal image one more is above
 
 
 def test_images_are_shown_where_the_data_are(settings, maps, tmp_path):
     failure_figure("demo_visa", settings, tmp_path / "without")
-    assert "data not here" in (tmp_path / "without.svg").read_text()
+    assert ">not here<" in (tmp_path / "without.svg").read_text()
 
 
 def test_figures_before_any_maps(settings, tmp_path):

@@ -340,10 +340,13 @@ def test_low_seconds_are_the_better_ones_and_can_be_shown_as_differences():
 
 
 def test_records_that_cannot_be_read_are_left_out(tmp_path: Path):
-    folder = tmp_path / "checkpoints/d/c/v/seed0"
-    folder.mkdir(parents=True)
-    (folder / "run.json").write_text("{broken", encoding="utf-8")
-    assert summarise(tmp_path).records == 0
+    for seed, text in enumerate(("{broken", '{"stage": "train", "seconds": 5}')):
+        folder = tmp_path / f"results/checkpoints/d/c/v/seed{seed}"
+        folder.mkdir(parents=True)
+        (folder / "run.json").write_text(text, encoding="utf-8")
+    origin = summarise(tmp_path)
+    assert origin.records == 1  # whether or not the checkpoint itself is here
+    assert [(cost.stage, cost.total) for cost in origin.costs] == [("train", 5.0)]
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(3.21, "3.2 s"), (48, "48 s"), (720, "12 min"), (12240, "3.4 h")])
