@@ -10,6 +10,7 @@ import pandas as pd
 from tfcore.methods.registry import parse_settings
 from tfcore.runs.run import Run
 from tfcore.runs.stages import stage_settings
+from tfcore.runtime.files import sha256_of
 from tfcore.settings.loading import merge
 from tfcore.settings.sections import HardwareSettings
 
@@ -61,7 +62,11 @@ def make_packed(folder: Path) -> tuple[Path, Path]:
     }
     pd.DataFrame(index).to_csv(packed / "index.csv", index=False)
     counts = {"train": TRAIN, "good": GOOD, "anomalous": BAD}
-    about = {"dataset": "toy", "category": "disc", "size": SIZE, "counts": counts}
+    about = {"dataset": "toy", "category": "disc", "size": SIZE, "counts": counts, "foreground": "found"}
+    manifest = folder / RUN.manifest
+    manifest.parent.mkdir(parents=True)
+    manifest.write_text("made up")
+    about["manifest_sha256"] = sha256_of(manifest)
     (packed / "pack.json").write_text(json.dumps(about))
     textures = folder / "data/packed/textures"
     textures.mkdir(parents=True)

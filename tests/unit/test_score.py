@@ -136,6 +136,25 @@ def test_maps_that_do_not_say_whose_they_are_are_refused(tmp_path, key, message)
         score_run(path, SETTINGS, tmp_path / "scores.csv")
 
 
+def test_maps_of_a_method_that_nobody_registered_are_scored(tmp_path):
+    path = tmp_path / "maps.safetensors"
+    arrays = made_up_maps(path)
+    run = {"method": "theirs", "dataset": "demo", "category": "cap", "variant": "full", "seed": 0}
+    theirs = {name: array for name, array in arrays.items() if name.startswith("mask_") or name == "label"}
+    save_file(theirs | {"map": arrays["disc"]}, path, metadata=header_of(arrays["label"], run))
+    table = scored(path, tmp_path)
+    assert set(table["method"]) == {"theirs"}
+    expected = aupro(arrays["disc"], arrays["mask_nearest"])
+    assert table.set_index("metric").loc["aupro", "value"] == pytest.approx(expected, abs=1e-12)
+    own = np.linspace(0, 1, 30, dtype=np.float32)
+    save_file(theirs | {"map": arrays["disc"], "score": own}, path, metadata=header_of(arrays["label"], run))
+    scored(path, tmp_path)
+    assert pd.read_csv(tmp_path / "images.csv")["score"].tolist() == pytest.approx(own.tolist())
+    save_file(theirs, path, metadata=header_of(arrays["label"], run))
+    with pytest.raises(UserError, match=r"maps\.safetensors: no array 'map' in it"):
+        scored(path, tmp_path)
+
+
 def test_contradicting_labels_are_refused():
     masks = np.zeros((4, 5, 5), dtype=bool)
     masks[2:, 1, 1] = True
