@@ -8,12 +8,12 @@ import pytest
 from small_data import COUNTS, make_mvtec, make_visa, picture, save, settings, square
 from small_disk import small_disk
 
-import tfcore
 import tfcore.data.pack
 from tfcore.data.check import check_data
 from tfcore.data.images import resize_image, resize_mask_antialiased, resize_mask_nearest
 from tfcore.data.pack import pack, pack_textures
 from tfcore.data.packed import Packed, packed_textures
+from tfcore.runs.stages import PACK_VERSION
 from tfcore.runtime.errors import UserError
 from tfcore.runtime.files import read_json
 from tfcore.settings.sections import TextureSettings
@@ -63,7 +63,7 @@ def test_both_layouts_pack_the_same_pixels(tmp_path):
 def test_packing_again_gives_the_same_record(tmp_path):
     make_mvtec(tmp_path / "raw")
     before = packed(tmp_path).about
-    assert packed(tmp_path).about == before and before["recipe"] == tfcore.PACK_RECIPE
+    assert packed(tmp_path).about == before and before["version"] == PACK_VERSION
     manifest = hashlib.sha256((tmp_path / "part.csv").read_bytes()).hexdigest()
     assert before["manifest_sha256"] == manifest
 
@@ -208,7 +208,7 @@ def test_textures_of_any_folder_are_packed_in_the_order_of_their_names(tmp_path)
     pack_textures(tmp_path / "raw", TextureSettings(size=8, limit=4), tmp_path / "some")
     assert packed_textures(tmp_path / "some")[:, 0, 0, 0].tolist() == [40, 44, 41, 45]
     about = read_json(tmp_path / "some/pack.json")
-    assert about["count"] == 4 and about["recipe"] == tfcore.PACK_RECIPE
+    assert about["count"] == 4 and about["version"] == PACK_VERSION
 
 
 def test_a_folder_without_textures_is_refused(tmp_path):
