@@ -101,8 +101,8 @@ def child(name, run):
 
 def kill_in_the_middle(name, run, iterates):
     """SIGKILL a training after its first saved state, or, without steps, as soon as its lock exists."""
-    context = get_context("forkserver")  # imports torch once for all children
-    context.set_forkserver_preload(["tfcore.methods.train", "tfcore.methods.transfusion.train"])
+    context = get_context("forkserver")  # imports torch once for all children; tfcore is this checkout's
+    context.set_forkserver_preload(["torch"])
     process = context.Process(target=child, args=(name, run))
     process.start()
     end = time.monotonic() + 120

@@ -235,9 +235,9 @@ def released(tmp_path, state):
         for name in names:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             torch.save(state, folder / name)
-        settings = settings_of(train={"released_weights": str(folder)}, protocol="release")
-        out = tmp_path / "out"
-        train(RUN, settings, packed, textures, out, tmp_path / "work", CPU)
+        settings = settings_of(train={"released": True}, protocol="release")
+        out, hardware = tmp_path / "out", CPU.model_copy(update={"released_weights": str(folder)})
+        train(RUN, settings, packed, textures, out, tmp_path / "work", hardware)
         return out
 
     return packed, take
@@ -270,14 +270,14 @@ def test_released_weights_of_a_dataset_come_first(released, state, tmp_path):
 
 def test_released_weights_that_are_missing_are_one_line(released, tmp_path):
     message = f"{tmp_path}/released has neither toy/disc_model.pkl nor disc_model.pkl"
-    with pytest.raises(UserError, match=f"^train.released_weights: {re.escape(message)}$"):
+    with pytest.raises(UserError, match=f"^hardware.released_weights: {re.escape(message)}$"):
         released[1]()
     assert not (tmp_path / "out").exists()
 
 
 def test_released_weights_take_no_training(tmp_path):
     trained = settings_of(train={"epochs": 1500}, data={"resize": 256, "crop": 256})
-    taken = trained | {"train": trained["train"] | {"released_weights": "/weights"}}
+    taken = trained | {"train": trained["train"] | {"released": True}}
     method = METHODS["transfusion"]
     assert method.operations(trained).training > 0 == method.operations(taken).training
     assert method.operations(trained).inference == method.operations(taken).inference
@@ -286,7 +286,7 @@ def test_released_weights_take_no_training(tmp_path):
         check_training(trained, 10**6)
     tables = {"checkpoint_epochs": [1]}
     with pytest.raises(SettingsError, match="epoch 1 is not within 1 … 0, the epochs of the baseline 'full'"):
-        settings_of(train={"released_weights": "/weights"}, tables=tables)
+        settings_of(train={"released": True}, tables=tables)
 
 
 def test_release_settings_take_other_timesteps_and_sizes():

@@ -150,7 +150,7 @@ def test_both_protocols_name_the_same_settings(protocols):
         ("train: {keep_epochs: [5]}\n", "train.keep_epochs is tables.checkpoint_epochs now"),
         (
             "run: {release: /weights}\n",
-            "run.release is gone: the authors' checkpoints are a variant with train.released",
+            "run.release is hardware.released_weights now",
         ),
         (
             "datasets: {textures: {title: T, layout: mvtec, categories: [a]}}\n",

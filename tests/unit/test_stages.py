@@ -171,7 +171,7 @@ def test_ablations_can_be_kept_to_some_categories(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("protocol", ["paper", "release"])
 def test_released_weights_are_never_those_of_a_variant_with_equal_settings(protocol, tmp_path: Path):
-    released = {"protocol": "release", "train.epochs": 0, "train.released_weights": "/weights"}
+    released = {"protocol": "release", "train.epochs": 0, "train.released": True}
     variants = {"untrained": {"train.epochs": 0}, "released": released}
     settings = settings_with(tmp_path, f"{{protocol: {protocol}, variants: {json.dumps(variants)}}}")
     for stage in ("train", "infer"):

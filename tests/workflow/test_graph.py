@@ -205,7 +205,7 @@ def test_demo_plan_lists_every_row_of_table_4(tmp_path):
         ("variants: {odd: {model.colour: red}}", "model.colour"),
         ("run: {datasets: [cats]}", "cats"),
         ("diffusion: 3", "diffusion"),
-        ("run: {release: there}", "train.released_weights"),
+        ("run: {release: there}", "run.release is hardware.released_weights now"),
         ("variants: {odd: {method: none}}", "no such method 'none' (known: transfusion)"),
     ],
 )
@@ -249,8 +249,9 @@ def test_params_that_are_no_yaml_give_one_line(checkout, tmp_path):
 
 
 def test_released_weights_are_a_variant_of_their_own(tmp_path):
-    variant = f"{{protocol: release, train.released_weights: {tmp_path}, infer.precision: float32}}"
+    variant = "{protocol: release, train.released: true, infer.precision: float32}"
     chosen = ("run={variants: [full, released]}", f"variants={{released: {variant}}}", "tables={compare: [released]}")
+    chosen += (f"hardware={{released_weights: {tmp_path}}}",)
     done = snakemake("--dry-run", "--directory", tmp_path, "--config", *chosen, "--", "table1")
     counts = job_counts(done.stdout + done.stderr)
     assert counts["train_model"] == counts["infer_maps"] == counts["score_maps"] == 24

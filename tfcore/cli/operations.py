@@ -90,7 +90,7 @@ def cost_command(
         raise UserError(f"{BENCHMARKS}: no benchmark files; they are written by the workflow's jobs, here none has run")
     rows = cost_rows(jobs)
     _print_costs([*rows, total("all", "", jobs)])
-    print("\nWhat each table rests on (tables share trainings, the rows do not add up):")
+    print("\nWhat each table is made from (tables share trainings, the rows do not add up):")
     tables = table_costs(jobs, settings)
     _print_costs(tables)
     if any(row.resumed for row in rows):

@@ -79,7 +79,7 @@ class ResumingDownloader:
             headers |= {"Range": f"bytes={offset}-"} | validator
         with requests.get(url, stream=True, timeout=self.timeout, headers=headers) as response:
             if response.status_code == requests.codes.requested_range_not_satisfiable:
-                file.truncate(file.seek(0))  # more is here than the server has: start anew
+                file.truncate(file.seek(0))  # more is here than the server has: start again
                 raise requests.ConnectionError("the server has a shorter file")
             if response.status_code in PASSING:
                 raise BusyError(response=response)
@@ -90,7 +90,7 @@ class ResumingDownloader:
             self._check_total(total, start)
             file.truncate(file.seek(start))
             if tag := _validator(response):
-                validator["If-Range"] = tag  # a file that changes meanwhile is sent anew, from its start
+                validator["If-Range"] = tag  # a file that changes meanwhile is sent again, from its start
             for chunk in response.iter_content(CHUNK):
                 file.write(chunk)
                 progress.update(file.tell(), total)

@@ -89,6 +89,7 @@ class Method:
     train_version: int = 1  # raised when the numbers change on purpose
     infer_version: int = 1
     needs_textures: bool = False
+    traces: bool = False  # whether a figure can show what it does to an image step by step (`trace`)
     map_bytes: int = 6  # of the maps file, per pixel of an image: a float32 map and two masks
 
     def fit(self, job: Job, data: TrainingData) -> Fitted:

@@ -5,10 +5,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tfcore.runs.needed import dataset_for, reported_variants
+from tfcore.runs.needed import needed_by
 from tfcore.runs.record import read_record
+from tfcore.runs.results import Results
 from tfcore.runs.run import TIMING, Run, record_of
-from tfcore.runs.stages import RULES, shared_variant
+from tfcore.runs.stages import RULES
 from tfcore.runtime.files import replacing
 from tfcore.settings.variants import Settings
 
@@ -73,18 +74,17 @@ def total(rule: str, category: str, jobs: Iterable[Job]) -> Cost:
 
 
 def table_costs(jobs: list[Job], settings: Settings) -> list[Cost]:
-    """Return what each table of the paper rests on; tables share trainings, so the rows do not add up."""
-    reported, everything = reported_variants(settings), settings.run.datasets
-    rows = []
-    for name, datasets, variants in (
-        ("Tables 1, 6 and 8", [dataset_for(settings, "VisA")], reported),
-        ("Tables 2, 7 and 9", [dataset_for(settings, "MVTec AD")], reported),
-        ("Table 3", everything, reported),
-        ("Table 4 (ablations)", everything, settings.selected_variants),
-    ):
-        shown = [dataset for dataset in datasets if dataset is not None]
-        if shown:
-            rows.append(total(name, ", ".join(shown), _jobs_of(jobs, settings, shown, variants)))
+    """Return what each table of the paper is made from; tables share trainings, so the rows do not add up."""
+    rows, sources = [], Results(settings)
+    for name, numbers in (("Tables 1, 6 and 8", (1, 6, 8)), ("Tables 2, 7 and 9", (2, 7, 9)), ("Table 3", (3,)),
+                          ("Table 4 (ablations)", (4,))):  # fmt: skip
+        results = sources.with_sources(needed_by(settings, [f"table{number}" for number in numbers]))
+        if results:
+            datasets = dict.fromkeys(result.run.dataset for result in results)
+            made = {result.job.parts for result in results}
+            made |= {(result.run.dataset, result.run.category) for result in results} | {(each,) for each in datasets}
+            chosen = [job for job in jobs if (job.rule, *job.of) in made or job.of in made]
+            rows.append(total(name, ", ".join(datasets), chosen))
     return [*rows, total("Table 5", "one run", [job for job in jobs if job.rule == "time_inference"])]
 
 
@@ -97,19 +97,6 @@ def write_costs(rows: list[Cost], path: Path) -> None:
             memory = "" if row.memory is None else f"{row.memory:.0f}"
             hours = (f"{row.hours:.6g}", f"{row.gpu_hours:.6g}")
             writer.writerow([row.rule, row.category, row.jobs, *hours, memory, row.resumed])
-
-
-def _jobs_of(jobs: list[Job], settings: Settings, datasets: list[str], variants: list[str]) -> list[Job]:
-    """Return the jobs that runs of these datasets and variants need; jobs without a variant serve all of them."""
-    trained = {shared_variant(settings, "train", variant) for variant in variants}
-    inferred = {shared_variant(settings, "infer", variant) for variant in variants}
-    wanted = {RULES["train"]: trained, RULES["infer"]: inferred}
-    chosen = []
-    for job in jobs:
-        variant = job.of[2] if len(job.of) == 4 else None
-        if job.of[0] in datasets and (variant is None or variant in wanted.get(job.rule, set(variants))):
-            chosen.append(job)
-    return chosen
 
 
 def _added(rule: str, category: str, jobs: list[Job]) -> Cost:

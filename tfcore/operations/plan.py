@@ -146,11 +146,7 @@ class _Planner:
 
     def tasks(self, needed: list[Result]) -> list[Task]:
         """Return what the needed results are made from, and they themselves, stage by stage."""
-        sources = {result: self.results.source_of(result) for result in needed}
-        for result in list(sources.values()):
-            while result is not None and result not in sources:
-                sources[result] = self.results.source_of(result)
-                result = sources[result]
+        sources = self.results.with_sources(needed)
         results = sorted(sources, key=lambda result: STAGES.index(result.stage))
         if not any(speed.stage == "train" for speed in self.measured):
             self.measured += self.in_progress(result for result in results if result.stage == "train")

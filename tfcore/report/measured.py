@@ -82,11 +82,10 @@ class Measured:
     def sources(self) -> list[tuple[str, Source]]:
         """Return title and source of every measured column: the baseline, what is compared, further methods."""
         tables = self.settings.tables
-        baseline = self._methods[tables.baseline]
-        found = [(baseline.title, Source(tables.baseline))]
-        for name in tables.compare:
-            method = self._methods[name]
-            found.append((f"{method.title} ({name})" if method is baseline else method.title, Source(name)))
+        titles = [self._methods[name].title for name in (tables.baseline, *tables.compare)]
+        found = [(titles[0], Source(tables.baseline))]
+        for name, title in zip(tables.compare, titles[1:], strict=True):
+            found.append((title if titles.count(title) == 1 else f"{title} ({name})", Source(name)))
         return found + [(name, Source(tables.baseline, method=name)) for name in self.other_methods]
 
     def method(self, source: Source) -> str:

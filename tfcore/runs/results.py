@@ -4,6 +4,7 @@ The workflow asks to know whether a job needs the images (results that were pull
 to know what is to do, `make pull` to know whether something is missing.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,17 @@ class Results:
         if result.stage == "infer":
             return Result("train", shared_run(self.settings, "train", result.run))
         return Result("infer", shared_run(self.settings, "infer", result.run), result.epoch)
+
+    def with_sources(self, results: Iterable[Result]) -> dict[Result, Result | None]:
+        """Return the results and all that they are made from, each with what it is made from itself."""
+        found: dict[Result, Result | None] = {}
+        left = list(results)
+        while left:
+            result = left.pop(0)
+            if result not in found:
+                found[result] = source = self.source_of(result)
+                left += [source] if source else []
+        return found
 
     def _fits(self, result: Result, record: dict[str, Any] | None) -> bool:
         """Return whether a record is of these settings and inputs; an input that is not here is not compared."""

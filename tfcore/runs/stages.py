@@ -40,6 +40,7 @@ class StagedMethod(MethodSettings, Protocol):
     train_version: int  # raised when the numbers change on purpose
     infer_version: int
     needs_textures: bool
+    traces: bool
 
     def reads(self, stage: RunStage) -> tuple[str, ...]:
         """Return those of the method's own settings that a stage reads; a method that has none has no such stage."""

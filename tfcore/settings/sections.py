@@ -155,7 +155,7 @@ class TableSettings(Section):
 
 
 class HardwareSettings(Section):
-    """Where and how fast; changing these never reruns anything."""
+    """Where things are and how fast they go; changing these never reruns anything."""
 
     device: Literal["auto", "cuda", "cpu"] = Field(
         "auto", description="auto = GPU, and refuses paper-scale training without one; cpu insists"
@@ -165,4 +165,7 @@ class HardwareSettings(Section):
     infer_batch: int = Field(32, gt=0, description="images per inference batch")
     save_minutes: float = Field(10.0, gt=0, description="minutes between two saves of the training state")
     log_every: int = Field(50, gt=0, description="steps between two rows of log.csv")
+    released_weights: str | None = Field(
+        None, min_length=1, description="folder with the authors' checkpoints, [<dataset>/]<category>_model.pkl"
+    )
     threads: int = Field(0, ge=0, description="CPU threads of torch; 0 = as the scheduler grants, else torch's default")

@@ -173,6 +173,8 @@ def resolve(settings: Settings, variant: str) -> Settings:
         if key not in ("protocol", "method"):
             section, name = _place(values, key, method, settings)
             if name not in section:
+                if key in RENAMED:
+                    raise SettingsError(f"variants.{variant}: {RENAMED[key]}")
                 raise SettingsError(f"variants.{variant}: no such setting '{key}' to override")
             section[name] = value
     for protocols in (PROTOCOLS, method.protocols):
@@ -243,7 +245,7 @@ def _first_message(error: ValidationError) -> str:
 
 RENAMED = {
     "train.keep_epochs": "train.keep_epochs is tables.checkpoint_epochs now",
-    "run.release": "run.release is gone: the authors' checkpoints are a variant with train.released_weights now "
+    "run.release": "run.release is hardware.released_weights now, for a variant with train.released: true "
     "(docs/reproduce.md)",
 }
 """What is said of keys that had another name."""

@@ -1,7 +1,7 @@
 """One process at a time per training, on any shared file system: a lock file that its owner renews while it lives.
 
 A scheduler can start a job again while its first process still runs: after a lost node, or after Snakemake was killed
-and started anew. Outputs are whole with two writers; the lock saves the GPU-hours of computing them twice.
+and started again. Outputs are whole with two writers; the lock saves the GPU-hours of computing them twice.
 """
 
 import os

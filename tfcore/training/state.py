@@ -59,7 +59,7 @@ def load_state(folder: Path, identity: dict[str, Any], device: torch.device) -> 
 
 
 def clear_states(folder: Path) -> None:
-    """Remove all states: the training is finished, or begins anew."""
+    """Remove all states: the training is finished, or begins again."""
     for path in _states(folder):
         path.unlink(missing_ok=True)
 

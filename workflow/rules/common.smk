@@ -22,7 +22,7 @@ from tfcore.runs.needed import selected_runs, shown_runs, shown_settings, timed_
 from tfcore.runs.record import read_record
 from tfcore.runs.results import Results
 from tfcore.runs.run import ANY, METRICS, TEXTURES_FOLDER, TIMING, Run, record_of
-from tfcore.runs.stages import TABLE_VERSION, Result, foreground_source, shared_run, stage_settings
+from tfcore.runs.stages import TABLE_VERSION, Result, foreground_source, method_of, shared_run, stage_settings
 from tfcore.runtime.errors import UserError
 from tfcore.runtime.files import digest, read_json, write_json, write_text
 from tfcore.settings.loading import merge, read_settings
@@ -71,6 +71,7 @@ def checked_settings():
         section["local"] = located(section["local"])
     for section in values["datasets"].values():
         section["foregrounds"] = located(section["foregrounds"])
+    values["hardware"]["released_weights"] = located(values["hardware"]["released_weights"])
     return parse_settings(values, " + ".join(sources))
 
 
@@ -179,7 +180,7 @@ def demo_data(section):
 
 
 def content_of_textures():
-    """Return a file that changes when the files of a local copy do: the textures are then linked and packed anew."""
+    """Return a file that changes when the files of a local copy do: the textures are then linked and packed again."""
     local = Path(SETTINGS.textures.local or "")
     if SETTINGS.textures.local is None or demo_data(SETTINGS.textures) or not local.exists():
         return []
@@ -312,6 +313,15 @@ def shown_files(stage, file):
 def figure_files(name):
     """Return every file of a figure but its picture."""
     return [f"results/figures/{name}.svg", f"results/figures/{name}.csv"]
+
+
+def figure_names():
+    """Return the figures of the baseline: those of sweeps and of its steps where its method has them."""
+    method = method_of(SETTINGS, BASELINE)
+    own = ["lambda_sweep", "kernel_sweep"] if method.reads("sweep") else []
+    own += ["reverse_process"] if method.traces else []
+    kinds = ("losses", "reconstructions", "failures", "examples")
+    return own + [f"{kind}_{dataset}" for kind in kinds for dataset in DATASETS]
 
 
 def traced_checkpoint(file):

@@ -4,16 +4,13 @@
 report: "../report/workflow.rst"
 
 
-COMMAND = given_command()  # the page has commands to copy
-
-
 localrules:
     check_claims,
     report,
 
 
 rule check_claims:
-    """The paper's statements beside the measured numbers: held, not held, not measured yet."""
+    """The paper's statements beside the measured numbers: reproduced or not, or not measured yet."""
     input:
         METRICS,
     output:

@@ -43,6 +43,7 @@ class TransFusion(Method):
     protocols = PROTOCOLS
     train_version, infer_version = TRAIN_VERSION, INFER_VERSION
     needs_textures = True
+    traces = True
     map_bytes = 17  # three float32 maps, two masks, an RGB reconstruction
 
     def fit(self, job: Job, data: TrainingData) -> Fitted:
@@ -103,7 +104,7 @@ class TransFusion(Method):
 
     def epochs(self, own: TransFusionSettings) -> int:
         """Return the number of epochs of a training, 0 where the authors' weights stand in its place."""
-        return 0 if own.train.released_weights else own.train.epochs
+        return 0 if own.train.released else own.train.epochs
 
     def operations(self, settings: Mapping[str, Any]) -> Operations:
         """Count the network's operations; a backward pass counts as two forward ones."""
@@ -111,7 +112,7 @@ class TransFusion(Method):
 
         training = TrainingSettings.model_validate(settings)
         forward = forward_operations(training.model, training.crop)
-        epochs = 0 if training.train.released_weights else training.train.epochs
+        epochs = 0 if training.train.released else training.train.epochs
         return Operations(3 * forward, forward * network_calls(training.diffusion), epochs)
 
     def network(self, settings: Mapping[str, Any]) -> str:

@@ -81,13 +81,12 @@ def convert_release(
     return out / "model.safetensors"
 
 
-def released_weights(settings: TrainingSettings, run: Run) -> Fitted:
+def released_weights(folder: str | None, run: Run) -> Fitted:
     """Return the authors' weights of a run's category in place of a training; the shape is that of their network."""
-    folder = Path(str(settings.train.released_weights))
     names = [f"{run.dataset}/{run.category}_model.pkl", f"{run.category}_model.pkl"]
-    path = next((folder / name for name in names if (folder / name).exists()), None)
+    path = next((Path(folder) / name for name in names if folder and (Path(folder) / name).exists()), None)
     if path is None:
-        raise UserError(f"train.released_weights: {folder} has neither {' nor '.join(names)}")
+        raise UserError(f"hardware.released_weights: {folder or 'no folder'} has neither {' nor '.join(names)}")
     state, model = released_state(path)
     return Fitted(state, about={"source_sha256": sha256_of(path)}, changed_settings={"model": model.model_dump()})
 

@@ -132,10 +132,8 @@ class TrainSettings(Section):
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="autocast of the network; auto = bfloat16 where the device has units for it"
     )
-    released_weights: str | None = Field(
-        None,
-        min_length=1,
-        description="folder with the authors' checkpoints [<dataset>/]<category>_model.pkl, taken instead of training",
+    released: bool = Field(
+        False, description="take the authors' weights (hardware.released_weights) instead of training"
     )
 
 

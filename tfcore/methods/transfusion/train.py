@@ -122,8 +122,8 @@ class Training:
 def fit(job: Job, data: TrainingData) -> Fitted:
     """Train one run, or take the authors' weights where the settings name them."""
     settings = TrainingSettings.model_validate(job.settings)
-    if settings.train.released_weights is not None:
-        return released_weights(settings, job.run)
+    if settings.train.released:
+        return released_weights(job.hardware.released_weights, job.run)
     training = Training(int(job.run.seed), settings, data, job.hardware)
     done = run_steps(training, job)
     speeds = [row[-1] for row in done.log.rows]

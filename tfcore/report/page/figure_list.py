@@ -64,7 +64,7 @@ def _picture(file: Path, width: int = 1200) -> str:
             picture.load()
             small = picture.convert("RGB")
     except OSError as error:
-        raise UserError(f"{file}: cannot be read as a picture; make the figures anew") from error
+        raise UserError(f"{file}: cannot be read as a picture; make the figures again") from error
     if small.width > width:
         small = small.resize((width, round(small.height * width / small.width)), Image.Resampling.LANCZOS)
     return encode(small, quality=70)
