@@ -143,6 +143,10 @@ class Method:
         """Name what decides the speed: runs of the same name are as fast as one another."""
         return self.name
 
+    def summary(self, settings: Mapping[str, Any]) -> str:
+        """Say in a few words what ``stage_settings(…, "train")`` train, for the report page."""
+        return self.title
+
     def weights_bytes(self, settings: Mapping[str, Any]) -> float:
         """Return the size of a checkpoint, for plans."""
         return 0.0

@@ -121,6 +121,11 @@ class TransFusion(Method):
         shape = training.model.model_dump(include={"width", "multipliers", "blocks", "attention_levels"})
         return f"{NAME} {shape} at {training.crop} pixels"
 
+    def summary(self, settings: Mapping[str, Any]) -> str:
+        """Say the length of the training, the size of the input and of the network."""
+        training = TrainingSettings.model_validate(settings)
+        return f"{training.train.epochs} epochs at {training.crop} px, width {training.model.width}"
+
     def weights_bytes(self, settings: Mapping[str, Any]) -> float:
         """Return the size of a checkpoint, float32."""
         from tfcore.methods.transfusion.operations import parameters_of
