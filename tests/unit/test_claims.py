@@ -25,7 +25,7 @@ def settings():
 
 def with_levels(metrics, levels, variant="full", metric="image_auroc", point="main"):
     """Return a copy in which every category of a dataset has the same value, without intervals."""
-    metrics = metrics.copy()
+    metrics = metrics[metrics["dataset"] != "average"].copy()  # of other numbers than these
     metrics[["low", "high"]] = None
     chosen = (metrics["variant"] == variant) & (metrics["metric"] == metric) & (metrics["point"] == point)
     for dataset, level in levels.items():
