@@ -9,17 +9,18 @@ import torch
 from tiny_training import CPU, RUN, TRAIN, make_packed, settings_of
 
 from tfcore.anomalies.perlin import perlin_noise
-from tfcore.methods.infer import infer
+from tfcore.methods.infer import Loaded, infer
 from tfcore.methods.train import train
 from tfcore.methods.transfusion.batch import Batch, make_batch
-from tfcore.methods.transfusion.infer import Model, maps_of, to_input
+from tfcore.methods.transfusion.infer import to_input
 from tfcore.methods.transfusion.losses import unit_ssim
 from tfcore.methods.transfusion.maps import final_maps
 from tfcore.methods.transfusion.settings import TrainingSettings
 from tfcore.methods.transfusion.train import new_network
 from tfcore.metrics.aupro import aupro
 from tfcore.metrics.auroc import image_auroc
-from tfcore.metrics.maps import image_scores, read_maps
+from tfcore.metrics.maps import MapsFile
+from tfcore.metrics.score import maximum
 from tfcore.runs.record import run_names
 from tfcore.runtime.device import autocast
 from tfcore.runtime.files import order_header, read_json, sha256_of
@@ -81,15 +82,16 @@ def test_perlin_noise_agrees_with_the_baseline():
 
 def test_inference_in_batches_agrees_with_one_image_at_a_time(tmp_path):
     """The settings' mask is soft here: a binarised one flips whole pixels at a difference of 1e-6."""
-    save_checkpoint(tmp_path / "m.safetensors", new_network(SETTINGS, 1), run_names(RUN), SETTINGS.model_dump())
-    model = Model(tmp_path / "m.safetensors", "float32", CPU)
+    names = run_names(RUN, "transfusion")
+    save_checkpoint(tmp_path / "m.safetensors", new_network(SETTINGS, 1).state_dict(), names, SETTINGS.model_dump())
+    model = Loaded.read(tmp_path / "m.safetensors", CPU, {"infer": {"precision": "float32"}}).model
     images = torch.randint(0, 256, (3, 16, 16, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     optimised = model.reverse(images)
     expected = baseline_reverse(baseline_network(model.network), to_input(images), SETTINGS)
     same = (optimised.last > 0.5) == (expected.last > 0.5)
     assert same.float().mean() > 0.99
     assert (optimised.disc - expected.disc).abs().median() < 1e-5 and (optimised.x0 - expected.x0).abs().median() < 1e-5
-    assert maps_of(images, optimised)["recon"].shape == (3, 16, 16)
+    assert model.maps(images)["recon"].shape == (3, 16, 16)
 
 
 def test_batches_have_the_statistics_of_the_baseline():
@@ -162,9 +164,9 @@ def test_scores_of_a_trained_network_hardly_move_in_bfloat16(stained):
     for precision in ("float32", "bfloat16"):
         settings = settings_of("infer", infer={"precision": precision})
         infer(checkpoint, packed, base / precision, settings, CPU)
-        maps = read_maps(base / precision / "maps.safetensors", "nearest")
-        final = final_maps(maps.disc, maps.recon, 0.95, 3)
-        found[precision] = np.array([image_auroc(image_scores(final), maps.labels), aupro(final, maps.masks)])
+        maps = MapsFile(base / precision / "maps.safetensors")
+        final = final_maps(maps["disc"], maps["recon"], 0.95, 3)
+        found[precision] = np.array([image_auroc(maximum(final), maps.labels), aupro(final, maps.masks("nearest"))])
         found[f"maps {precision}"] = final
     assert found["float32"].min() > 0.6 and found["float32"][0] < 0.999  # learnt, with room to move
     assert not np.array_equal(found["maps float32"], found["maps bfloat16"])
