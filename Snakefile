@@ -14,6 +14,7 @@ include: "workflow/rules/infer.smk"
 include: "workflow/rules/score.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/figures.smk"
+include: "workflow/rules/galleries.smk"
 include: "workflow/rules/report.smk"
 
 
