@@ -48,9 +48,11 @@ OTHERS = {"Ti", "SUPER", "D", "Laptop", "MIG"}  # words that make another device
 def prepare(device: str, threads: int = 0, deterministic: bool = False) -> torch.device:
     """Choose the device, take a GPU slot and set the threads; every stage that computes calls this first.
 
-    The arguments are settings of ``hardware``. Raises `UserError` when ``device`` is ``cuda`` and there is none.
+    The arguments are settings of ``hardware``; no ``threads`` means as many as the scheduler grants. Raises `UserError`
+    when ``device`` is ``cuda`` and there is none.
     """
-    set_threads(threads)
+    if granted := threads or scheduler_cores():
+        torch.set_num_threads(granted)
     if device == "cpu":
         return torch.device("cpu")
     take_gpu_slot()  # before anything asks CUDA, which reads CUDA_VISIBLE_DEVICES once
@@ -82,13 +84,6 @@ def reproducible(deterministic: bool, device: torch.device) -> Iterator[None]:
             yield
     finally:
         torch.use_deterministic_algorithms(before)
-
-
-def set_threads(threads: int) -> None:
-    """Use as many CPU threads as the settings say, 0 = as the scheduler grants."""
-    granted = threads or scheduler_cores()
-    if granted:
-        torch.set_num_threads(granted)
 
 
 def has_bfloat16(device: torch.device) -> bool:

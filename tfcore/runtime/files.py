@@ -1,15 +1,15 @@
 """Files that are either complete or not there: every output is written under a temporary name and renamed."""
 
+import csv
 import errno
 import hashlib
 import json
 import os
 import shutil
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from itertools import count
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 from safetensors import SafetensorError
@@ -23,18 +23,14 @@ def replacing(path: Path | str) -> Iterator[Path]:
 
     Two writers of the same path do not disturb each other: the last rename wins, and both wrote the whole file.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = _beside(Path(path))
+    temporary.touch()
+    mode = temporary.stat().st_mode
     try:
         yield temporary
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)  # mkstemp makes files private; a shared results folder must be readable
+        temporary.chmod(mode)  # safetensors makes files private; a shared results folder must be readable
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -46,35 +42,35 @@ def replacing_folder(path: Path | str) -> Iterator[Path]:
 
     Two writers of the same path do not disturb each other: the last one's whole folder stays.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    temporary = _beside(Path(path))
+    temporary.mkdir()
     try:
         yield temporary
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o777 & ~umask)
-        _take_place(temporary, path)
+        _take_place(temporary, Path(path))
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def _beside(path: Path) -> Path:
+    """Return a new hidden name in the folder of ``path``, which is made if need be."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.with_name(f".{path.name}.{token_hex(8)}{path.suffix}")
+
+
 def _take_place(new: Path, path: Path) -> None:
     """Rename a folder to ``path``; one that is there is renamed away first, so that nobody sees half of it."""
-    old = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    try:
-        for attempt in count():
-            with suppress(FileNotFoundError):
-                path.replace(old / str(attempt))
-            try:
-                new.replace(path)
-            except OSError as error:
-                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                    raise
-            else:
-                return  # else another writer was faster: once more
-    finally:
-        shutil.rmtree(old, ignore_errors=True)
+    while True:
+        old = _beside(path)
+        with suppress(FileNotFoundError):
+            path.replace(old)
+        try:
+            new.replace(path)
+            return
+        except OSError as error:  # another writer was faster: once more
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+        finally:
+            shutil.rmtree(old, ignore_errors=True)
 
 
 def write_text(path: Path | str, text: str) -> None:
@@ -86,6 +82,12 @@ def write_text(path: Path | str, text: str) -> None:
 def write_json(path: Path | str, value: Any) -> None:
     """Write ``value`` as readable JSON with a final newline."""
     write_text(path, json.dumps(value, indent=2, default=str) + "\n")
+
+
+def write_csv(path: Path | str, header: Sequence[str], rows: Iterable[Iterable[object]]) -> None:
+    """Write a table as CSV: numbers keep every digit, None is empty."""
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows([header, *rows])
 
 
 def read_json(path: Path | str) -> Any:

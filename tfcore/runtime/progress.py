@@ -2,7 +2,6 @@
 
 import sys
 import time
-from types import TracebackType
 
 from rich import progress as rich
 from rich.console import Console
@@ -14,34 +13,24 @@ class Progress:
     """Shows bytes, speed and time left on stderr; to be used with ``with``."""
 
     def __init__(self, name: str, size: int | None, log_seconds: float = LOG_SECONDS) -> None:
-        columns = (
-            rich.TextColumn(name),
-            rich.BarColumn(),
-            rich.DownloadColumn(),
-            rich.TransferSpeedColumn(),
-            rich.TimeRemainingColumn(),
-        )
+        columns = (rich.BarColumn(), rich.DownloadColumn(), rich.TransferSpeedColumn(), rich.TimeRemainingColumn())
         console = Console(stderr=True)
-        self._bar = rich.Progress(*columns, console=console) if console.is_terminal else None
-        self._task = self._bar.add_task(name, total=size) if self._bar is not None else None
+        self._bar = rich.Progress(rich.TextColumn(name), *columns, console=console, disable=not console.is_terminal)
+        self._task = self._bar.add_task(name, total=size)
         self._name, self._log_seconds = name, log_seconds
         self._start: tuple[float, int] | None = None
         self._logged = time.monotonic()
 
     def __enter__(self) -> "Progress":
-        if self._bar is not None:
-            self._bar.start()
+        self._bar.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
 
     def update(self, done: int, total: int | None) -> None:
         """Tell that ``done`` of ``total`` bytes are there."""
-        if self._bar is not None and self._task is not None:
+        if not self._bar.disable:
             self._bar.update(self._task, completed=done, total=total)
             return
         now = time.monotonic()
