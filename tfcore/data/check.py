@@ -9,10 +9,8 @@ from pathlib import Path
 from tabulate import tabulate
 
 from tfcore.data import images
-from tfcore.data.layouts import CategoryFiles, find_category
+from tfcore.data.layouts import SPLIT, CategoryFiles, Sample, find_category, foreground_of
 from tfcore.data.manifest import FOREGROUND, Entry, write_manifest
-from tfcore.data.samples import Sample, foreground_of
-from tfcore.data.visa import SPLIT
 from tfcore.runtime.errors import UserError
 from tfcore.runtime.files import sha256_of
 from tfcore.runtime.parallel import run_all

@@ -13,9 +13,8 @@ from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from tfcore.data import images
-from tfcore.data.layouts import find_category
+from tfcore.data.layouts import Sample, find_category, foreground_of
 from tfcore.data.manifest import FOREGROUND, Entry, read_manifest
-from tfcore.data.samples import Sample, foreground_of
 from tfcore.runs.stages import PACK_VERSION, foreground_source
 from tfcore.runtime.errors import UserError
 from tfcore.runtime.files import replacing_folder, sha256_of, write_json, writing
