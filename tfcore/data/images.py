@@ -2,6 +2,7 @@
 
 import io
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ def pictures_below(folder: Path) -> list[Path]:
 
 def is_picture(path: Path) -> bool:
     """Tell by its name whether a file is an image."""
-    return path.suffix.lower() in SUFFIXES and not is_hidden(Path(path.name))
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
 
 
 def is_hidden(path: Path) -> bool:
@@ -36,16 +37,11 @@ def is_hidden(path: Path) -> bool:
     return any(part.startswith(".") for part in path.parts)
 
 
-def open_image(path: Path | str, content: bytes | None = None) -> Image.Image:
-    """Decode an image completely; ``content`` are the file's bytes when they have been read already.
-
-    Raises `UserError` with the file's name when it is missing, truncated or no image.
-    """
+def open_image(path: Path | str, content: bytes) -> Image.Image:
+    """Decode a file's bytes completely; raises `UserError` with its name when it is truncated or no image."""
     try:
-        image = Image.open(io.BytesIO(content) if content is not None else path)
+        image = Image.open(io.BytesIO(content))
         image.load()
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: no such file") from error
     except UnidentifiedImageError as error:
         raise UserError(f"{path}: not a readable image (empty, or of an unknown format)") from error
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
@@ -71,30 +67,16 @@ def read_image(path: Path | str, content: bytes | None = None) -> ImageArray:
 
     Raises `UserError` with the file's name when it is missing, damaged or no image.
     """
-    if content is None:
-        try:
-            content = Path(path).read_bytes()
-        except FileNotFoundError as error:
-            raise UserError(f"{path}: no such file") from error
-    if (pixels := read_jpeg(content)) is not None:
-        return pixels
+    content = _read(path) if content is None else content
+    with suppress(ValueError):  # another format, or damaged: for Pillow to convert or to judge
+        if simplejpeg.decode_jpeg_header(content)[2] != "CMYK":
+            return np.asarray(simplejpeg.decode_jpeg(content, "RGB"))  # Pillow's pixels, in two thirds of its time
     return np.asarray(to_rgb(open_image(path, content), path))
-
-
-def read_jpeg(content: bytes) -> ImageArray | None:
-    """Decode a JPEG to Pillow's pixels, in two thirds of its time; None for what Pillow has to convert or to judge."""
-    try:
-        if simplejpeg.decode_jpeg_header(content)[2] == "CMYK":
-            return None
-        pixels: ImageArray = simplejpeg.decode_jpeg(content, "RGB")
-    except ValueError:  # another format, or damaged
-        return None
-    return pixels
 
 
 def read_mask(path: Path | str, content: bytes | None = None) -> MaskArray:
     """Read a mask as bool (H, W): true where any colour channel is not zero (class ids, 1 or 255, 8 or 16 bits)."""
-    image = open_image(path, content)
+    image = open_image(path, _read(path) if content is None else content)
     if image.format == "JPEG":
         raise UserError(f"{path}: a JPEG cannot be a mask, compression changes its values; convert the original to PNG")
     if image.mode in ("P", "PA", "CMYK", "YCbCr", "HSV", "LAB"):
@@ -103,6 +85,13 @@ def read_mask(path: Path | str, content: bytes | None = None) -> MaskArray:
     if image.mode in ("LA", "La", "RGBA", "RGBa", "RGBX"):
         values = values[..., :-1]  # an opaque alpha channel is not an anomaly
     return np.asarray(values != 0 if values.ndim == 2 else (values != 0).any(axis=2))
+
+
+def _read(path: Path | str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such file") from error
 
 
 def resize_image(image: ImageArray, size: int) -> ImageArray:
