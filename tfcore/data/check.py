@@ -1,6 +1,5 @@
 """Checking a data set before anything expensive runs on it, and writing its manifest."""
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,7 +9,7 @@ from tabulate import tabulate
 
 from tfcore.data import images
 from tfcore.data.layouts import SPLIT, CategoryFiles, Sample, find_category, foreground_of
-from tfcore.data.manifest import FOREGROUND, Entry, write_manifest
+from tfcore.data.manifest import FOREGROUND, Entry, read_hashed, write_manifest
 from tfcore.runtime.errors import UserError
 from tfcore.runtime.files import sha256_of
 from tfcore.runtime.parallel import run_all
@@ -29,6 +28,7 @@ PROBLEMS = (
     "mask of another size",
 )
 WARNINGS = ("mask without image", "empty mask", "empty foreground", "same image in train and test")
+NAMED = 5  # files that a line of the report names; it counts the others
 
 
 @dataclass
@@ -48,13 +48,13 @@ class CategoryReport:
 
 
 def check_data(
-    dataset: str, raw: Path | str, settings: DatasetSettings, manifests: Mapping[str, Path], workers: int | None = None
+    dataset: str, raw: Path | str, settings: DatasetSettings, manifests: Mapping[str, Path]
 ) -> list[CategoryReport]:
     """Check categories, reading every file; ``manifests`` says which, and where each one's manifest is written.
 
     Only a complete category gets its manifest written: a broken copy never replaces a good one.
     """
-    reports = [check_category(dataset, raw, category, settings, workers) for category in manifests]
+    reports = [check_category(dataset, raw, category, settings) for category in manifests]
     for report in reports:
         if report.ok:
             write_manifest(manifests[report.category], report.entries)
@@ -62,21 +62,26 @@ def check_data(
 
 
 def table(dataset: str, reports: list[CategoryReport]) -> str:
-    """Format reports as a table, found / expected counts first, followed by a line for each kind of finding."""
-    rows = []
+    """Format reports as a table, found / expected counts first, followed by a line for each kind of finding.
+
+    Such a line names at most ``NAMED`` files.
+    """
+    rows, lines = [], []
     for report in reports:
         expected = report.expected or (None, None, None)
         counts = [f"{n}" if e is None else f"{n}/{e}" for n, e in zip(report.found, expected, strict=True)]
         found = [kind for kind in PROBLEMS + WARNINGS if report.findings.get(kind)]
         rows.append([dataset, report.category, *counts, "; ".join(found) or "ok"])
+        for kind in found:
+            files = report.findings[kind]
+            more = f" and {len(files) - NAMED} more" if len(files) > NAMED else ""
+            level = "error" if kind in PROBLEMS else "warning"
+            lines.append(f"{level}: {report.category}: {kind}: {', '.join(files[:NAMED])}{more}")
     header = ["dataset", "category", "train", "good", "anomalous", "state"]
-    lines = [line for report in reports for line in problem_lines(report)]
     return "\n".join([tabulate(rows, header, disable_numparse=True), *lines])
 
 
-def check_category(
-    dataset: str, raw: Path | str, category: str, settings: DatasetSettings, workers: int | None = None
-) -> CategoryReport:
+def check_category(dataset: str, raw: Path | str, category: str, settings: DatasetSettings) -> CategoryReport:
     """Check one category: counts, masks, readability, sizes, and images that occur in both splits."""
     report = CategoryReport(category, settings.counts.get(category))
     try:
@@ -98,24 +103,12 @@ def check_category(
             entries += _check_foreground(Path(foregrounds), category, sample, report.findings)
         return entries
 
-    for entries in run_all(check_one, found.samples, f"check {dataset}/{category}", workers):
+    for entries in run_all(check_one, found.samples, f"check {dataset}/{category}"):
         report.entries += entries
     report.findings["same image in train and test"] += _duplicates(report.entries)
     for files in report.findings.values():
         files.sort()  # threads add findings in any order
     return report
-
-
-def problem_lines(report: CategoryReport, limit: int = 5) -> list[str]:
-    """Describe the findings of a category, one line per kind, naming at most ``limit`` files each."""
-    lines = []
-    for kind in PROBLEMS + WARNINGS:
-        files = report.findings.get(kind, [])
-        if files:
-            more = f" and {len(files) - limit} more" if len(files) > limit else ""
-            level = "error" if kind in PROBLEMS else "warning"
-            lines.append(f"{level}: {report.category}: {kind}: {', '.join(files[:limit])}{more}")
-    return lines
 
 
 def _check_counts(report: CategoryReport, samples: list[Sample]) -> None:
@@ -131,17 +124,16 @@ def _check_counts(report: CategoryReport, samples: list[Sample]) -> None:
 def _check_sample(found: CategoryFiles, category: str, sample: Sample, findings: dict[str, list[str]]) -> list[Entry]:
     """Read an image and its mask, note what is wrong, and return their entries of the manifest."""
     try:
-        content = _content(found.root / sample.file)
+        content, sha256 = read_hashed(found.root / sample.file)
         image = images.open_image(found.root / sample.file, content)
         images.to_rgb(image, sample.file)
-        entries = [_entry(sample.file, content, category, sample.split, sample.label)]
+        entries = [Entry(sample.file, len(content), sha256, category, sample.split, sample.label)]
         if not sample.label:
             return entries
         if sample.mask is None:
             findings["mask missing"].append(sample.file)
             return entries
-        content = _content(found.root / sample.mask)
-        mask = images.read_mask(found.root / sample.mask, content)
+        mask, entry = _read_mask(found.root, sample.mask, category)
     except UserError as error:
         findings["unreadable"].append(str(error))
         return []
@@ -150,32 +142,25 @@ def _check_sample(found: CategoryFiles, category: str, sample: Sample, findings:
         findings["mask of another size"].append(f"{sample.mask} ({sizes})")
     if not mask.any():
         findings["empty mask"].append(sample.mask)
-    return [*entries, _entry(sample.mask, content, category, "ground_truth", 1)]
+    return [*entries, entry]
 
 
 def _check_foreground(folder: Path, category: str, sample: Sample, findings: dict[str, list[str]]) -> list[Entry]:
     """Read a training image's foreground mask, note if it cannot be used, and return its entry of the manifest."""
     name = foreground_of(sample)
     try:
-        content = _content(folder / name)
-        mask = images.read_mask(folder / name, content)
+        mask, entry = _read_mask(folder, name, category)
     except UserError as error:
         findings["unreadable"].append(str(error))
         return []
     if not mask.any():
         findings["empty foreground"].append(name)
-    return [_entry(f"{FOREGROUND}/{name}", content, category, FOREGROUND, 0)]
+    return [entry._replace(file=f"{FOREGROUND}/{name}", split=FOREGROUND, label=0)]
 
 
-def _content(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
-
-
-def _entry(file: str, content: bytes, category: str, split: str, label: int) -> Entry:
-    return Entry(file, len(content), hashlib.sha256(content).hexdigest(), category, split, label)
+def _read_mask(folder: Path, name: str, category: str) -> tuple[images.MaskArray, Entry]:
+    content, sha256 = read_hashed(folder / name)
+    return images.read_mask(folder / name, content), Entry(name, len(content), sha256, category, "ground_truth", 1)
 
 
 def _duplicates(entries: list[Entry]) -> list[str]:
