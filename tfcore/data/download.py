@@ -1,12 +1,13 @@
 """Downloading an archive: addresses in order, broken downloads resumed, and the hash is the truth."""
 
+from functools import partial
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pooch
 import requests
 
-from tfcore.data.http import ResumingDownloader, WrongSizeError
+from tfcore.data.http import ResumingDownloader
 from tfcore.runtime.errors import UserError
 from tfcore.settings.sections import Archive
 
@@ -43,28 +44,23 @@ def download(
 def _retrieve(url: str, archive: Archive, file: Path, downloader: ResumingDownloader) -> Path:
     """Let pooch check what is there, download and check again; a bad start of the file is dropped once."""
     known_hash = f"sha256:{archive.sha256}" if archive.sha256 else None
-    for _ in range(2):
-        downloader.resumed = False
-        try:
-            return Path(pooch.retrieve(url, known_hash, file.name, file.parent, downloader=downloader))
-        except WrongSizeError:
+    retrieve = partial(pooch.retrieve, url, known_hash, file.name, file.parent, downloader=downloader)
+    try:
+        return Path(retrieve())
+    except ValueError:
+        if not downloader.resumed:
             raise
-        except ValueError:
-            # The wrong hash may come from what an earlier run or another address had left.
-            if not downloader.resumed:
-                raise
-    raise ValueError("the file does not have the expected sha256")
+        return Path(retrieve())  # the wrong hash may come from what an earlier run or another address had left
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, requests.HTTPError) and error.response is not None:
-        return f"HTTP status {error.response.status_code}"
-    if isinstance(error, WrongSizeError):
-        return str(error)
-    if isinstance(error, ValueError) and not isinstance(error, requests.RequestException):
-        return "a file with another sha256"
-    if isinstance(error, requests.Timeout):
-        return "no answer in time"
-    if isinstance(error, requests.ConnectionError | requests.exceptions.ChunkedEncodingError):
-        return "no connection, or it broke off"
+    match error:
+        case requests.HTTPError(response=requests.Response() as response):
+            return f"HTTP status {response.status_code}"
+        case requests.Timeout():
+            return "no answer in time"
+        case requests.ConnectionError() | requests.exceptions.ChunkedEncodingError():
+            return "no connection, or it broke off"
+        case ValueError() if not isinstance(error, requests.RequestException):
+            return "a file with another sha256"
     return " ".join(str(error).split())

@@ -5,6 +5,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -19,7 +20,7 @@ PASSING = {408, 425, 429, 500, 502, 503, 504}  # states of a server that may be 
 BROKEN = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
 
 
-class WrongSizeError(ValueError):
+class WrongSizeError(requests.RequestException):
     """The server offers a file of another size than expected: another file, or an error page."""
 
 
@@ -27,6 +28,7 @@ class BusyError(requests.HTTPError):
     """The server is busy or has an error of its own: the same request may succeed later."""
 
 
+@dataclass
 class ResumingDownloader:
     """Downloads into the file ``part``, which stays when a download breaks off.
 
@@ -35,21 +37,16 @@ class ResumingDownloader:
     used: without a hash nobody would notice that the file has changed since. ``size`` is in bytes, where known.
     """
 
-    def __init__(
-        self,
-        part: Path,
-        size: int | None,
-        resume: bool = True,
-        attempts: int = 5,
-        timeout: float = 30,
-        pause: float = 2,
-    ) -> None:
-        self.part, self.size, self.resume = part, size, resume
-        self.attempts, self.timeout, self.pause = attempts, timeout, pause
-        self.resumed = False  # whether the last file began with bytes of an earlier call
+    part: Path
+    size: int | None
+    resume: bool
+    attempts: int
+    timeout: float
+    pause: float
+    resumed: bool = False  # whether the last file began with bytes of an earlier call
 
     def __call__(self, url: str, output_file: str, _pooch: Any, check_only: bool = False) -> None:
-        """Download ``url`` to ``output_file``; raises `requests.RequestException` or `WrongSizeError`."""
+        """Download ``url`` to ``output_file``; raises `requests.RequestException`."""
         with _locked(self.part), self.part.open("r+b") as file:
             if not self.resume:
                 file.truncate(0)

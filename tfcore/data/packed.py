@@ -47,19 +47,6 @@ class Packed:
         """Return where the object is in the training images (N_train, S, S), 0 or 1."""
         return self._cropped("foregrounds", crop)
 
-    @cached_property
-    def index(self) -> list[dict[str, str]]:
-        """One row per image, in the order of the arrays: file, split, label, defect."""
-        path = self.folder / "index.csv"
-        try:
-            with path.open(newline="", encoding="utf-8") as file:
-                rows = list(csv.DictReader(file, strict=True))
-        except (OSError, ValueError, csv.Error) as error:
-            raise UserError(f"{path}: missing or damaged; pack the category again") from error
-        if len(rows) != self.train_count + self.test_count or not all(_is_whole(row) for row in rows):
-            raise UserError(f"{path}: not the rows that pack.json says; pack the category again")
-        return rows
-
     @property
     def labels(self) -> NDArray[np.uint8]:
         """Labels of the test images (N_test), 1 for anomalous."""
@@ -75,9 +62,18 @@ class Packed:
         """Defects of the test images; ``good`` for normal ones."""
         return [row["defect"] for row in self._test]
 
-    @property
+    @cached_property
     def _test(self) -> list[dict[str, str]]:
-        return self.index[self.train_count :]
+        path, names = self.folder / "index.csv", {"file", "split", "label", "defect"}
+        try:
+            with path.open(newline="", encoding="utf-8") as file:
+                rows = list(csv.DictReader(file, strict=True))
+        except (OSError, ValueError, csv.Error) as error:
+            raise UserError(f"{path}: missing or damaged; pack the category again") from error
+        whole = all(set(row) == names and row["label"] in ("0", "1") and row["defect"] is not None for row in rows)
+        if not whole or len(rows) != self.train_count + self.test_count:
+            raise UserError(f"{path}: not the rows that pack.json says; pack the category again")
+        return rows[self.train_count :]
 
     def _cropped(self, name: str, crop: int | None) -> NDArray[np.uint8]:
         count = {"images": self.train_count + self.test_count, "foregrounds": self.train_count}
@@ -94,10 +90,6 @@ def packed_textures(folder: Path | str) -> NDArray[np.uint8]:
     """Return the packed textures (N, S, S, 3), RGB."""
     about = about_textures(folder)
     return _mapped(Path(folder) / "images.npy", about["count"], about["size"])
-
-
-def _is_whole(row: dict[str, str]) -> bool:
-    return set(row) == {"file", "split", "label", "defect"} and row["label"] in ("0", "1") and row["defect"] is not None
 
 
 def _about(folder: Path, *keys: str) -> dict[str, Any]:
