@@ -24,8 +24,7 @@ def extract(archive: Path, folder: Path, remedy: str = "get a whole copy of it")
     _check_space(archive, folder, archive.stat().st_size)  # a tar that is not compressed holds no more than that
     try:
         if zipfile.is_zipfile(archive):
-            with zipfile.ZipFile(archive) as file:
-                _extract_zip(file, archive, folder)
+            _extract_zip(archive, folder)
         elif tarfile.is_tarfile(archive):
             _extract_tar(archive, folder)
         else:
@@ -39,31 +38,29 @@ def _extract_tar(archive: Path, folder: Path) -> None:
     size = archive.stat().st_size
     with archive.open("rb") as raw, tarfile.open(fileobj=raw) as file, Progress(f"extract {archive.name}", size) as bar:
         for member in file:
-            needed = _checked(member.name, member.isreg() or member.isdir(), archive, member.size)
-            _check_space(archive, folder, needed)
+            _check_member(archive, member.name, member.isreg() or member.isdir())
+            _check_space(archive, folder, member.size)
             file.extract(member, folder, filter="data")
             bar.update(raw.tell(), size)
 
 
-def _extract_zip(file: zipfile.ZipFile, archive: Path, folder: Path) -> None:
-    needed = 0
-    for member in file.infolist():
-        kind = stat.S_IFMT(member.external_attr >> 16)
-        needed += _checked(member.filename, kind in (0, stat.S_IFREG, stat.S_IFDIR), archive, member.file_size)
-        if member.flag_bits & 1:
-            raise UserError(f"{archive}: encrypted; extract it yourself and give the folder as `local`")
-    _check_space(archive, folder, needed)
-    file.extractall(folder)
+def _extract_zip(archive: Path, folder: Path) -> None:
+    with zipfile.ZipFile(archive) as file:
+        for member in file.infolist():
+            kind = stat.S_IFMT(member.external_attr >> 16)
+            _check_member(archive, member.filename, kind in (0, stat.S_IFREG, stat.S_IFDIR))
+            if member.flag_bits & 1:
+                raise UserError(f"{archive}: encrypted; extract it yourself and give the folder as `local`")
+        _check_space(archive, folder, sum(member.file_size for member in file.infolist()))
+        file.extractall(folder)
 
 
-def _checked(name: str, regular: bool, archive: Path, size: int) -> int:
-    """Return the size of a member, or refuse it."""
+def _check_member(archive: Path, name: str, regular: bool) -> None:
     path = PurePosixPath(name.replace("\\", "/"))
     if not regular:
         raise UserError(f"{archive}: refused, '{name}' is a link or a special file")
     if path.is_absolute() or ".." in path.parts or (path.parts and path.parts[0].endswith(":")):
         raise UserError(f"{archive}: refused, '{name}' would be written outside the target folder")
-    return size
 
 
 def _check_space(archive: Path, folder: Path, needed: int) -> None:

@@ -25,10 +25,9 @@ def fetch(name: str, source: DatasetSettings | TextureSettings, folder: Path | s
     target = Path(folder) / name
     marker = target.with_name(f"{name}.json")
     local = Path(source.local).expanduser() if source.local is not None else None
-    if local is not None and not local.exists():
-        raise UserError(f"{name}: `local` {local} does not exist; correct it, or set it to null to download")
-    if local is not None and local.is_dir() and not any(local.iterdir()):
-        raise UserError(f"{name}: `local` {local} is an empty folder; correct it, or set it to null to download")
+    if local is not None and (not local.exists() or (local.is_dir() and not any(local.iterdir()))):
+        wrong = "is an empty folder" if local.exists() else "does not exist"
+        raise UserError(f"{name}: `local` {local} {wrong}; correct it, or set it to null to download")
     target.parent.mkdir(parents=True, exist_ok=True)
     _check_place(name, local, target)
     if local is not None and local.is_dir():

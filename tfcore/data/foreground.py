@@ -13,26 +13,13 @@ Array = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 Floats = NDArray[np.float32]
 
-WORKING_SIDE = 128
-"""About the side in pixels at which the object is looked for: its outline is then exact to a pixel or two of 256."""
-
-SMOOTHING = 1.5
-"""Radius in pixels of the mean that smooths the image."""
-
-BORDER = 0.03
-"""Width of the frame, as a share of the side, whose median colour is taken for the background."""
-
-CLOSING = 0.02
-"""Radius of the closing, as a share of the side."""
-
-SMALLEST = 0.003
-"""Share of the image below which a component is dropped, unless it is the largest, and a hole is filled."""
-
-PLAUSIBLE = (0.02, 0.98)
-"""Shares of the image outside which the result is not trusted and anomalies may lie anywhere."""
-
-STEPS = 1 << 16
-"""Steps of the table of cube roots; with them CIELAB is exact to 0.1."""
+WORKING_SIDE = 128  # about the side in pixels on which the object is looked for: exact to a pixel or two of 256
+SMOOTHING = 1.5  # radius in pixels of the mean that smooths the image
+BORDER = 0.03  # width of the frame, as a share of the side, whose median colour is taken for the background
+CLOSING = 0.02  # radius of the closing, as a share of the side
+SMALLEST = 0.003  # share of the image below which a component is dropped, unless the largest, and a hole is filled
+PLAUSIBLE = (0.02, 0.98)  # shares outside which the result is not trusted and anomalies may lie anywhere
+STEPS = 1 << 16  # of the table of cube roots: with them CIELAB is exact to 0.1
 
 
 def foreground_mask(image: Array) -> Array:
@@ -70,12 +57,12 @@ def lab(image: Array) -> Floats:
     """Return CIELAB (3, H, W) of an RGB image uint8 (H, W, 3): scikit-image's, but by tables, 20 times as fast."""
     linear, root, to_xyz, to_lab = _tables()
     xyz = to_xyz @ linear.take(image.reshape(-1, 3).T)
-    values: Floats = to_lab @ root.take(xyz.astype(np.int32))
+    values = to_lab @ root.take(xyz.astype(np.int32))
     return values.reshape(3, *image.shape[:2])  # L is not shifted by -16: only differences are wanted
 
 
 @lru_cache(maxsize=1)
-def _tables() -> tuple[Floats, Floats, Floats, Floats]:
+def _tables() -> tuple[Floats, ...]:
     """Return intensity by level (256), f by share of white (STEPS + 1) and two matrices, as CIELAB defines them."""
     levels = np.arange(256) / 255
     linear = np.where(levels > 0.04045, ((levels + 0.055) / 1.055) ** 2.4, levels / 12.92)
@@ -83,8 +70,7 @@ def _tables() -> tuple[Floats, Floats, Floats, Floats]:
     root = np.where(share > 0.008856, np.cbrt(share), 7.787 * share + 16 / 116)
     to_xyz = STEPS * xyz_from_rgb / color.xyz_tristimulus_values(illuminant="D65", observer="2")[:, None]
     to_lab = [[0, 116, 0], [500, -500, 0], [0, 200, -200]]
-    first, second, third, fourth = (np.asarray(table, np.float32) for table in (linear, root, to_xyz, to_lab))
-    return first, second, third, fourth
+    return tuple(np.asarray(table, np.float32) for table in (linear, root, to_xyz, to_lab))
 
 
 def background_distance(values: Floats, frame: int) -> Floats:
@@ -94,8 +80,7 @@ def background_distance(values: Floats, frame: int) -> Floats:
     border = np.concatenate([part.reshape(3, -1) for part in outer], axis=1)
     middle = border.shape[1] // 2
     difference = values - np.partition(border, middle, axis=1)[:, middle, None, None]
-    distance: Floats = np.sqrt(np.square(difference, out=difference).sum(0))
-    return distance
+    return np.asarray(np.sqrt(np.square(difference, out=difference).sum(0)))
 
 
 def close(mask: Mask, radius: int) -> Mask:
@@ -128,8 +113,7 @@ def fill_holes(mask: Mask, doubtful: Mask) -> Mask:
     for edge in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
         fill[edge] = False  # open to the outside, so no hole
     fill[0] = True  # the mask itself
-    filled: Mask = fill.take(labels)
-    return filled
+    return fill.take(labels)
 
 
 def largest_components(mask: Mask) -> Mask:
@@ -137,5 +121,4 @@ def largest_components(mask: Mask) -> Mask:
     labels, count = ndimage.label(mask, np.ones((3, 3)))
     sizes = np.bincount(labels.ravel())
     sizes[0] = 0
-    kept: Mask = (sizes >= min(SMALLEST * mask.size, sizes.max())).take(labels) if count else mask
-    return kept
+    return np.asarray((sizes >= min(SMALLEST * mask.size, sizes.max())).take(labels)) if count else mask
