@@ -113,7 +113,7 @@ def fill_holes(mask: Mask, doubtful: Mask) -> Mask:
     for edge in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
         fill[edge] = False  # open to the outside, so no hole
     fill[0] = True  # the mask itself
-    return fill.take(labels)
+    return np.asarray(fill.take(labels))
 
 
 def largest_components(mask: Mask) -> Mask:
