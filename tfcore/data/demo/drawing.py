@@ -25,12 +25,9 @@ class Canvas:
         self.size, self.rng, self.fault_rng = size, rng, rng.spawn(1)[0]
         side = size * SUPERSAMPLING
         axis = (np.arange(side, dtype=np.float32) + 0.5) / side * 2 - 1
-        self.x: Array
-        self.y: Array
         self.x, self.y = np.meshgrid(axis, axis)
         self.pixel = 2 / side
-        self.image: Array = np.zeros((3, side, side), np.float32)
-        self.defect: Array = np.zeros((side, side), np.float32)
+        self.image, self.defect = np.zeros((3, side, side), np.float32), np.zeros((side, side), np.float32)
 
     def near(self, x: Array, y: Array, reach: float) -> "tuple[Canvas, Array, Array]":
         """Return the part of this canvas within ``reach`` of the origin of ``x`` and ``y``, and these there.
@@ -38,27 +35,19 @@ class Canvas:
         What is painted on the part is painted here; a small shape costs no work on the whole canvas. Noise and `finish`
         are for the whole.
         """
-        inside = (np.abs(x) < reach) & (np.abs(y) < reach)
-        rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
-        window = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] if rows.size else np.s_[:0, :0]
+        window = _window((np.abs(x) < reach) & (np.abs(y) < reach))
         part = copy(self)
-        part.x, part.y, part.image, part.defect = (
-            whole[..., *window] for whole in (self.x, self.y, self.image, self.defect)
-        )
+        for plane in ("x", "y", "image", "defect"):
+            setattr(part, plane, getattr(self, plane)[..., *window])
         return part, x[window], y[window]
 
     def cover(self, distance: Array, softness: float = 0.0) -> Array:
         """Turn a signed distance (negative inside) into the covered share of each pixel; ``softness`` in units."""
-        share: Array = np.clip(0.5 - distance / (self.pixel + softness), 0, 1)
-        return share
+        return np.asarray(np.clip(0.5 - distance / (self.pixel + softness), 0, 1))
 
     def paint(self, coverage: Array, colour: Colour | Array, opacity: float = 1.0) -> None:
         """Blend a colour, or a whole picture (H, W, 3), over the image."""
-        painted = coverage > 0
-        rows, columns = np.flatnonzero(painted.any(1)), np.flatnonzero(painted.any(0))
-        if not rows.size:
-            return
-        window = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        window = _window(coverage > 0)
         share, colours = coverage[window] * np.float32(opacity), np.asarray(colour, np.float32)
         for channel, plane in enumerate(self.image):
             wanted = colours[channel] if colours.ndim == 1 else colours[window][..., channel]
@@ -92,12 +81,17 @@ class Canvas:
         return (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8), mask
 
 
+def _window(inside: NDArray[np.bool_]) -> tuple[slice, slice]:
+    """Return the rows and columns of the smallest rectangle around what is true, none if nothing is."""
+    rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
+    return np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] if rows.size else np.s_[:0, :0]
+
+
 def _reduced(planes: Array) -> Array:
     """Return the mean of each block of pixels that becomes one: (…, H, W) to (…, S, S)."""
     steps = range(SUPERSAMPLING)
     parts = [planes[..., row::SUPERSAMPLING, column::SUPERSAMPLING] for row in steps for column in steps]
-    mean: Array = np.add.reduce(parts) / np.float32(len(parts))
-    return mean
+    return np.asarray(np.add.reduce(parts) / np.float32(len(parts)))
 
 
 def place(x: Array, y: Array, centre: tuple[float, float], degrees: float = 0.0) -> tuple[Array, Array]:
@@ -123,15 +117,13 @@ def box(x: Array, y: Array, half_width: float, half_height: float, corner: float
     dx = np.abs(x) - float(half_width - corner)
     dy = np.abs(y) - float(half_height - corner)
     outside = np.maximum(dx, 0) ** 2 + np.maximum(dy, 0) ** 2
-    distance: Array = np.sqrt(outside) + np.minimum(np.maximum(dx, dy), 0) - float(corner)
-    return distance
+    return np.asarray(np.sqrt(outside) + np.minimum(np.maximum(dx, dy), 0) - float(corner))
 
 
 def hexagon(x: Array, y: Array, apothem: float) -> Array:
     """Distance to a regular hexagon (exact at its sides)."""
     sides = [np.abs(x * np.cos(a) + y * np.sin(a)) for a in np.deg2rad([0.0, 60.0, 120.0])]
-    distance: Array = np.maximum.reduce(sides) - float(apothem)
-    return distance
+    return np.asarray(np.maximum.reduce(sides) - float(apothem))
 
 
 def polyline(x: Array, y: Array, points: NDArray[np.float64], width: float) -> Array:

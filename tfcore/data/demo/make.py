@@ -1,8 +1,8 @@
 """The demo's data: two small sets in the official layouts of MVTec AD and VisA, and textures, all drawn here."""
 
-import csv
 import zlib
 from concurrent.futures import ProcessPoolExecutor
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +12,8 @@ from PIL import Image
 
 from tfcore.data.demo.drawing import Canvas, place, puddle
 from tfcore.data.demo.scenes import Scene, board, cloth, nut, pills
+from tfcore.data.layouts import SPLIT
+from tfcore.runtime.files import write_csv
 from tfcore.runtime.parallel import granted_cores
 
 SIZE = 128
@@ -45,11 +47,12 @@ def make_demo_data(folder: Path | str, seed: int = 0) -> None:
     folder = Path(folder)
     with ProcessPoolExecutor(granted_cores()) as pool:  # small steps of NumPy: threads would wait for each other
         jobs = [pool.submit(_write_mvtec, folder / "demo_mvtec" / name, name, seed) for name in MVTEC]
-        jobs += [pool.submit(_write_visa, folder / "demo_visa", name, seed) for name in VISA]
+        visa = [pool.submit(_write_visa, folder / "demo_visa", name, seed) for name in VISA]
         jobs += [pool.submit(_write_textures, folder / "textures", seed)]
         for job in jobs:
             job.result()
-    _write_split(folder / "demo_visa")
+        split = chain.from_iterable(job.result() for job in visa)
+        write_csv(folder / "demo_visa" / SPLIT, ("object", "split", "label", "image", "mask"), split)
 
 
 def draw(name: str, defect: str, index: int, seed: int = 0) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
@@ -74,35 +77,26 @@ def _write_mvtec(folder: Path, name: str, seed: int) -> None:
         _save(mask.astype(np.uint8) * np.uint8(255), folder / "ground_truth" / defect / f"{index:03d}_mask.png")
 
 
-def _write_visa(folder: Path, name: str, seed: int) -> None:
-    data = folder / name / "Data"
+def _write_visa(folder: Path, name: str, seed: int) -> list[tuple[str, ...]]:
+    """Write one category and return its rows of the split file."""
+    rows: list[tuple[str, ...]] = []
     for index in range(TRAIN + GOOD):
-        _save(draw(name, "good", index, seed)[0], data / f"Images/Normal/{index:03d}.JPG")
+        file = f"{name}/Data/Images/Normal/{index:03d}.JPG"
+        _save(draw(name, "good", index, seed)[0], folder / file)
+        rows.append((name, "train" if index < TRAIN else "test", "normal", file, ""))
     for number, (defect, index) in enumerate(_defective(name)):
+        file, mask_file = f"{name}/Data/Images/Anomaly/{number:03d}.JPG", f"{name}/Data/Masks/Anomaly/{number:03d}.png"
         image, mask = draw(name, defect, index, seed)
         class_id = np.uint8(VISA[name].defects.index(defect) + 1)
-        _save(image, data / f"Images/Anomaly/{number:03d}.JPG")
-        _save(mask.astype(np.uint8) * class_id, data / f"Masks/Anomaly/{number:03d}.png")
+        _save(image, folder / file)
+        _save(mask.astype(np.uint8) * class_id, folder / mask_file)
+        rows.append((name, "test", "anomaly", file, mask_file))
+    return rows
 
 
 def _defective(name: str) -> list[tuple[str, int]]:
     defects = (MVTEC | VISA)[name].defects
     return [(defect, index) for defect in defects for index in range(DEFECTIVE // len(defects))]
-
-
-def _write_split(folder: Path) -> None:
-    rows = []
-    for name in VISA:
-        for index in range(TRAIN + GOOD):
-            image = f"{name}/Data/Images/Normal/{index:03d}.JPG"
-            rows.append([name, "train" if index < TRAIN else "test", "normal", image, ""])
-        for index in range(DEFECTIVE):
-            files = [f"{name}/Data/{kind}/Anomaly/{index:03d}" for kind in ("Images", "Masks")]
-            rows.append([name, "test", "anomaly", f"{files[0]}.JPG", f"{files[1]}.png"])
-    path = folder / "split_csv" / "1cls.csv"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file, lineterminator="\n").writerows([["object", "split", "label", "image", "mask"], *rows])
 
 
 def _write_textures(folder: Path, seed: int) -> None:
@@ -136,8 +130,8 @@ def _texture(kind: str, index: int, seed: int) -> NDArray[np.uint8]:
             level = np.abs(np.sin(np.pi * u) * np.sin(np.pi * v))
         case _:
             level = ((u + 2 * np.abs(v % 1 - 0.5)) % 1) < 0.5
-    low, high = np.asarray(level, np.float32).min(), np.asarray(level, np.float32).max()
-    share = (np.asarray(level, np.float32) - low) / (high - low)
+    values = np.asarray(level, np.float32)
+    share = (values - values.min()) / np.ptp(values)
     dark, light = rng.uniform(0, 0.6, 3), rng.uniform(0.4, 1, 3)
     canvas.paint(np.ones_like(x), (dark + share[..., None] * (light - dark)).astype(np.float32))
     canvas.shade(1 + 0.08 * canvas.noise(0.02))

@@ -29,9 +29,8 @@ def cloth(canvas: Canvas, defect: str) -> None:
     start = (rng.uniform(-0.6, 0.6), rng.uniform(-0.6, 0.6))
     if defect == "cut":
         line = wander(fault, start, fault.uniform(0.5, 0.9), 0.35)
-        gap = canvas.cover(
-            polyline(canvas.x, canvas.y, line, fault.uniform(0.06, 0.10)) + 0.012 * canvas.noise(0.03, fault)
-        )
+        edge = polyline(canvas.x, canvas.y, line, fault.uniform(0.06, 0.10))
+        gap = canvas.cover(edge + 0.012 * canvas.noise(0.03, fault))
         canvas.paint(gap, (0.10, 0.09, 0.10))
         canvas.mark(gap)
     elif defect == "stain":
@@ -42,14 +41,12 @@ def cloth(canvas: Canvas, defect: str) -> None:
         canvas.shade(1 - canvas.cover(spot, 0.06) * np.array([0.0, 0.12, 0.3], np.float32)[:, None, None])
         canvas.mark(canvas.cover(spot))
     elif defect == "thread":
-        line = wander(fault, start, fault.uniform(1.0, 1.6), 0.45, 14)
-        _strand(canvas, polyline(canvas.x, canvas.y, line, 0.065), 0.065, (0.72, 0.20, 0.18))
-
-
-def _strand(canvas: Canvas, distance: Array, width: float, colour: Colour) -> None:
-    round_profile = np.clip(1 - ((distance + width / 2) / (width / 2)) ** 2, 0, 1) ** 0.5
-    canvas.paint(canvas.cover(distance), np.asarray(colour, np.float32) * (0.5 + 0.5 * round_profile[..., None]))
-    canvas.mark(canvas.cover(distance))
+        line, width = wander(fault, start, fault.uniform(1.0, 1.6), 0.45, 14), 0.065
+        distance = polyline(canvas.x, canvas.y, line, width)
+        round_profile = np.clip(1 - ((distance + width / 2) / (width / 2)) ** 2, 0, 1) ** 0.5
+        red = np.array([0.72, 0.20, 0.18], np.float32)
+        canvas.paint(canvas.cover(distance), red * (0.5 + 0.5 * round_profile[..., None]))
+        canvas.mark(canvas.cover(distance))
 
 
 def nut(canvas: Canvas, defect: str) -> None:
@@ -63,12 +60,8 @@ def nut(canvas: Canvas, defect: str) -> None:
     body = sound
     if defect == "broken":
         corner = np.deg2rad(30 + 60 * fault.integers(6))
-        cut = (
-            (x * np.cos(corner) + y * np.sin(corner))
-            - size * fault.uniform(0.74, 0.92)
-            + 0.02 * canvas.noise(0.05, fault)
-        )
-        body = np.maximum(body, cut)
+        cut = x * np.cos(corner) + y * np.sin(corner) - size * fault.uniform(0.74, 0.92)
+        body = np.maximum(body, cut + 0.02 * canvas.noise(0.05, fault))
     elif defect == "bent":
         side = np.deg2rad(60 * fault.integers(6) + fault.uniform(-15, 15))
         towards, beside = x * np.cos(side) + y * np.sin(side), y * np.cos(side) - x * np.sin(side)
@@ -141,11 +134,8 @@ def _capsule(canvas: Canvas, x: Array, y: Array, tint: NDArray[np.float64], defe
     sound = box(x, y, 0.17, 0.36, 0.17)
     body = sound
     if defect == "dent":
-        side = fault.choice([-1, 1])
-        bite = disc(
-            *place(x, y, (side * fault.uniform(0.15, 0.19), fault.uniform(-0.25, 0.25))), fault.uniform(0.10, 0.14)
-        )
-        body = np.maximum(body, -bite)
+        centre = (fault.choice([-1, 1]) * fault.uniform(0.15, 0.19), fault.uniform(-0.25, 0.25))
+        body = np.maximum(body, -disc(*place(x, y, centre), fault.uniform(0.10, 0.14)))
         canvas.mark(np.abs(canvas.cover(sound) - canvas.cover(body)))
     canvas.shade(1 - 0.35 * canvas.cover(shifted(body, 7, 5), 0.08))
     upper: Colour = (0.12, 0.50, 0.36)
