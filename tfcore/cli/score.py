@@ -63,13 +63,13 @@ def gather_command(
     params: Params = DEFAULT_PARAMS,
 ) -> None:
     """Gather all scores into one table with averages; a dataset that lacks a category gets no average."""
-    from tfcore.metrics.gather import gathered_for, read_list, write_gathered
+    from tfcore.metrics.gather import averaging, gather, read_list
 
     settings = load_settings(*params)
     listed = [*(files or []), *(read_list(files_from) if files_from else [])]
     if not listed and files_from is None:
         raise UserError("no score file was given: score a run first (tfcore score-run)")
-    write_gathered(gathered_for(settings, listed), out, out_json)
+    gather(listed, out, out_json, **averaging(settings))
 
 
 @app.command("score")

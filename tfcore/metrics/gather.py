@@ -20,22 +20,9 @@ SUMMARISED = ("image_auroc", "aupro")
 TEXTS = ("method", "dataset", "category", "variant", "point", "metric", "run_id", "commit", "device")
 
 
-def gather(
-    files: Sequence[Path | str],
-    out_csv: Path | str,
-    out_json: Path | str,
-    categories: Mapping[str, Sequence[str]] | None = None,
-    confidence: float = 0.95,
-    resamples: int = 2000,
-) -> pd.DataFrame:
+def gather(files: Sequence[Path | str], out_csv: Path | str, out_json: Path | str, **options: Any) -> None:
     """Write every row of the score and sweep files, with averages (`gathered`), as one CSV, and a summary as JSON."""
-    table = gathered(files, categories, confidence, resamples)
-    write_gathered(table, out_csv, out_json)
-    return table
-
-
-def write_gathered(table: pd.DataFrame, out_csv: Path | str, out_json: Path | str) -> None:
-    """Write gathered rows as CSV and their summary as JSON."""
+    table = gathered(files, **options)
     with replacing(out_csv) as temporary:
         table.to_csv(temporary, index=False)
     write_json(out_json, summary(table))
@@ -57,7 +44,10 @@ def gathered(
     if not files:
         return pd.DataFrame(columns=list(COLUMNS))
     rows = pd.concat([_read(file) for file in files], ignore_index=True)
-    _refuse_duplicates(rows)
+    twice = rows[rows.duplicated([*KEY, "dataset", "category"])]
+    if len(twice):
+        first = twice.iloc[0]
+        raise UserError(f"two score files hold {first['run_id']}, {first['point']}, {first['metric']}: remove one")
     expected = categories or {
         str(name): sorted(group["category"].unique()) for name, group in rows.groupby("dataset", sort=False)
     }
@@ -99,9 +89,7 @@ def read_metrics(file: Path | str) -> pd.DataFrame:
         raise UserError(f"{file}: lacks the column {', '.join(missing)}; make it again by `python -m tfcore gather`")
     for name in ("value", "low", "high"):
         numbers = pd.to_numeric(rows[name].replace("", None), errors="coerce")
-        bad = (numbers < 0) | (numbers > 1) | (numbers.isna() & (rows[name] != ""))
-        if name == "value":
-            bad |= numbers.isna()
+        bad = ~numbers.between(0, 1) & ((rows[name] != "") | (name == "value"))
         if bad.any():
             line = int(bad.to_numpy().argmax()) + 2
             raise UserError(f"{file}: line {line}: {name} is '{rows[name].iloc[line - 2]}', not a number in [0, 1]")
@@ -110,13 +98,9 @@ def read_metrics(file: Path | str) -> pd.DataFrame:
 
 
 def _read(file: Path | str) -> pd.DataFrame:
+    empty = {name: [""] for name in ("value", "low", "high")}
     try:
-        rows = pd.read_csv(
-            file,
-            dtype=dict.fromkeys(TEXTS, str),
-            keep_default_na=False,
-            na_values={"value": [""], "low": [""], "high": [""]},
-        )
+        rows = pd.read_csv(file, dtype=dict.fromkeys(TEXTS, str), keep_default_na=False, na_values=empty)
     except (OSError, ValueError) as error:
         raise UserError(f"{file}: cannot be read as scores: {one_line(error)}") from error
     if list(rows.columns) != list(COLUMNS):
@@ -128,13 +112,6 @@ def _read(file: Path | str) -> pd.DataFrame:
     return rows
 
 
-def _refuse_duplicates(rows: pd.DataFrame) -> None:
-    twice = rows[rows.duplicated([*KEY, "dataset", "category"])]
-    if len(twice):
-        first = twice.iloc[0]
-        raise UserError(f"two score files hold {first['run_id']}, {first['point']}, {first['metric']}: remove one")
-
-
 def averages(
     rows: pd.DataFrame, expected: Mapping[str, Sequence[str]], confidence: float, resamples: int
 ) -> pd.DataFrame:
@@ -142,33 +119,21 @@ def averages(
     found: list[dict[str, Any]] = []
     for key, group in rows.groupby(KEY, sort=False):
         ids = dict(zip(KEY, key, strict=True)) | {"run_id": "", "category": AVERAGE}
-        ids |= {column: _common(group[column]) for column in ("commit", "device")}
-        complete = {
-            dataset: values
-            for dataset, names in expected.items()
-            if (values := _values_of(group, dataset, names)) is not None
-        }
+        for column in ("commit", "device"):
+            ids[column] = str(group[column].iloc[0]) if group[column].nunique() == 1 else ""
+        complete = {}
+        for dataset, names in expected.items():
+            values = group[group["dataset"] == dataset].set_index("category")["value"]
+            if set(names) <= set(values.index):
+                complete[dataset] = [float(values[name]) for name in names]
         means = [(dataset, [values]) for dataset, values in complete.items()]
         if len(expected) > 1 and len(complete) == len(expected):
             means.append((AVERAGE, list(complete.values())))
         for dataset, groups in means:
+            value = sum(sum(group) / len(group) for group in groups) / len(groups)
             low, high = mean_interval(groups, confidence, resamples)
-            found.append(ids | {"dataset": dataset, "value": _mean_of_means(groups), "low": low, "high": high})
+            found.append(ids | {"dataset": dataset, "value": value, "low": low, "high": high})
     return pd.DataFrame(found, columns=list(COLUMNS))
-
-
-def _values_of(group: pd.DataFrame, dataset: str, names: Sequence[str]) -> list[float] | None:
-    values = group[group["dataset"] == dataset].set_index("category")["value"]
-    return [float(values[name]) for name in names] if set(names) <= set(values.index) else None
-
-
-def _mean_of_means(groups: list[list[float]]) -> float:
-    return sum(sum(group) / len(group) for group in groups) / len(groups)
-
-
-def _common(column: "pd.Series[str]") -> str:
-    """Return the value that all rows share, else an empty text."""
-    return str(column.iloc[0]) if column.nunique() == 1 else ""
 
 
 def summary(table: pd.DataFrame) -> dict[str, Any]:
@@ -179,11 +144,11 @@ def summary(table: pd.DataFrame) -> dict[str, Any]:
     shown = table["metric"].isin(SUMMARISED)
     main = table[(table["point"] == "main") & (table["category"] == AVERAGE) & shown]
     nested: dict[str, Any] = {}
-    for (method, dataset, variant, metric), group in main.groupby(
-        ["method", "dataset", "variant", "metric"], sort=False
-    ):
+    for (*path, metric), group in main.groupby(["method", "dataset", "variant", "metric"], sort=False):
         seeds = over_seeds(list(group["value"]))
-        place = nested.setdefault(str(method), {}).setdefault(str(dataset), {}).setdefault(str(variant), {})
+        place = nested
+        for name in path:
+            place = place.setdefault(str(name), {})
         place[str(metric)] = round(seeds["mean"], 6)
         if seeds["n"] > 1:
             place |= {f"{metric}_sd": round(seeds["sd"], 6), "seeds": seeds["n"]}

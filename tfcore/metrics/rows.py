@@ -1,37 +1,21 @@
 """Rows of scores: one metric of one run at one point each, with the ids of the run."""
 
-import csv
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tfcore.runs.record import source_commit
 from tfcore.runs.run import Run
 from tfcore.runtime.errors import UserError
-from tfcore.runtime.files import digest, replacing, sha256_of, write_json
+from tfcore.runtime.files import digest, sha256_of, write_csv, write_json
 
 if TYPE_CHECKING:  # tables are made of rows, and need none of what reads maps
     from tfcore.metrics.maps import MapsFile
     from tfcore.metrics.pixels import Array
 
-COLUMNS = (
-    "method",
-    "dataset",
-    "category",
-    "variant",
-    "seed",
-    "point",
-    "metric",
-    "value",
-    "low",
-    "high",
-    "run_id",
-    "commit",
-    "device",
-)
-
-
+IDS = ("method", "dataset", "category", "variant", "seed")
+COLUMNS = (*IDS, "point", "metric", "value", "low", "high", "run_id", "commit", "device")
 IMAGE_COLUMNS = ("file", "label", "defect", "score")
 """Of ``images.csv``: label 1 = anomalous, defect as its folder says, score as the image metrics use it."""
 
@@ -53,43 +37,32 @@ def identity(source: "MapsFile", run: Run | None = None) -> dict[str, str]:
     missing = [key for key in ("files", "defects") if not isinstance(header.get(key), list)]
     if missing:
         raise UserError(f"{source.path}: its header lacks '{missing[0]}'; make the maps again (tfcore infer)")
-    if not isinstance(ids, dict) or any(key not in ids for key in ("method", "dataset", "category", "variant", "seed")):
+    if not isinstance(ids, dict) or not set(IDS) <= ids.keys():
         raise UserError(f"{source.path}: its header does not say which run it is; make the maps again (tfcore infer)")
-    run = run or Run(ids["dataset"], ids["category"], ids["variant"], int(ids["seed"]))
-    if (run.dataset, run.category, run.seed) != (ids["dataset"], ids["category"], int(ids["seed"])):
-        raise UserError(f"{source.path}: holds maps of {ids['dataset']}/{ids['category']}, not of {run.id}")
-    commit = header.get("commit") or source_commit()["commit"] or ""
-    return {
-        "method": str(ids["method"]),
-        "dataset": run.dataset,
-        "category": run.category,
-        "variant": run.variant,
-        "seed": str(run.seed),
+    own = Run(ids["dataset"], ids["category"], ids["variant"], int(ids["seed"]))
+    run = run or own
+    if replace(run, variant=own.variant) != own:
+        raise UserError(f"{source.path}: holds maps of {own.dataset}/{own.category}, not of {run.id}")
+    columns = {
+        "method": ids["method"],
+        **asdict(run),
         "run_id": run.id,
-        "commit": str(commit),
-        "device": str(header.get("device", "")),
+        "commit": header.get("commit") or source_commit()["commit"] or "",
+        "device": header.get("device", ""),
     }
+    return {name: str(value) for name, value in columns.items()}
 
 
 def write_rows(path: Path | str, points: Iterable[tuple[str, Metric]], ids: dict[str, str]) -> None:
     """Write a CSV with the columns of docs/architecture.md; numbers keep every digit, an unknown interval is empty."""
-    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        for point, metric in points:
-            numbers = {"value": metric.value, "low": metric.low, "high": metric.high}
-            writer.writerow(
-                ids | {"point": point, "metric": metric.name} | {k: "" if v is None else v for k, v in numbers.items()}
-            )
+    rows = (ids | asdict(metric) | {"point": point, "metric": metric.name} for point, metric in points)
+    write_csv(path, COLUMNS, ([row[name] for name in COLUMNS] for row in rows))
 
 
 def write_images(path: Path | str, maps: "MapsFile", scores: "Array") -> None:
     """Write the score (N) of every test image: ``IMAGE_COLUMNS``, in the order of the maps."""
-    names = zip(maps.header["files"], maps.header["defects"], maps.labels.tolist(), scores.tolist(), strict=True)
-    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(IMAGE_COLUMNS)
-        writer.writerows([name, label, defect, score] for name, defect, label, score in names)
+    columns = maps.header["files"], maps.labels.tolist(), maps.header["defects"], scores.tolist()
+    write_csv(path, IMAGE_COLUMNS, zip(*columns, strict=True))
 
 
 def write_source(

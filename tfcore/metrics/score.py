@@ -33,8 +33,6 @@ def image_metrics(scores: Array, labels: Array, bootstrap: Bootstrap) -> list[Me
     """Score images: image_auroc, image_ap and f1_max, with bootstrap intervals."""
     scores, labels = checked_scores(scores, labels)
     values = image_values(scores, labels)
-    if not bootstrap.resamples:
-        return [Metric(name, value) for name, value in values.items()]
     counts = resampled_counts(labels, bootstrap.resamples, bootstrap.seed)
     resampled = weighted_metrics(scores, labels, counts)
     return [Metric(name, value, *interval(resampled[name], bootstrap.confidence)) for name, value in values.items()]
