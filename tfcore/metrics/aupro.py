@@ -10,12 +10,9 @@ pixel's indicator is 0 up to A, 1 from B on, and a straight line between. PRO is
 the weighted mean of their areas; pixels with A ≥ limit have none, so only the highest normal scores need sorting.
 """
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
-from tfcore.metrics.pixels import Array, Floats, Pixels, collect
+from tfcore.metrics.pixels import Array, Floats, Pixels, collect, not_below
 from tfcore.runtime.errors import UserError
 
 
@@ -65,9 +62,5 @@ def pixel_ap_of(pixels: Pixels) -> float:
     Every anomalous pixel contributes the precision at its own score: the same step function as scikit-learn's.
     """
     _, false_positives = pixels.ranks()
-    true_positives = _not_below(pixels.scores)
+    true_positives = not_below(pixels.scores, pixels.scores)
     return float((true_positives / (true_positives + false_positives)).mean())
-
-
-def _not_below(ascending: Array) -> NDArray[Any]:
-    return ascending.size - np.searchsorted(ascending, ascending, side="left")

@@ -66,9 +66,8 @@ def image_values(scores: Array, labels: Array) -> dict[str, float]:
     Equal to scikit-learn's. f1_max is the largest F1 over all thresholds: it uses the test labels.
     """
     scores, labels = checked_scores(scores, labels)
-    return {
-        name: float(value[0]) for name, value in weighted_metrics(scores, labels, np.ones((1, labels.size))).items()
-    }
+    values = weighted_metrics(scores, labels, np.ones((1, labels.size)))
+    return {name: float(value[0]) for name, value in values.items()}
 
 
 def image_auroc(scores: Array, labels: Array) -> float:

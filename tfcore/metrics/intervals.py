@@ -11,9 +11,8 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from tfcore.metrics.pixels import Array, Floats, Pixels, checked, images_of
+from tfcore.metrics.pixels import Array, Floats, Pixels, checked, images_of, not_below
 
 CHUNK = 64  # resamples at once: what they need stays in the processor's cache
 NO_SPREAD = 1e-12
@@ -71,15 +70,15 @@ def pixel_grid(maps: Array, masks: Array, pixels: Pixels, points: int = 200) -> 
     """
     maps, masks = checked(maps, masks)
     thresholds = _grid_thresholds(pixels, points)
-    counts = np.empty((2, len(maps), thresholds.size + 1))
+    counts = np.zeros((2, len(maps), thresholds.size + 1))
     overlap = np.zeros(counts.shape[1:])
     by_image = np.argsort(pixels.image, kind="stable")  # within an image, still by ascending score
     bounds = np.searchsorted(pixels.image[by_image], np.arange(len(maps) + 1))
     for index, image in enumerate(images_of(maps)):
         normals = np.sort(image[~masks[index]])
-        counts[0, index] = _counts_not_below(normals, thresholds)
+        counts[0, index, 1:] = not_below(normals, thresholds)
         own = by_image[bounds[index] : bounds[index + 1]]
-        counts[1, index] = _counts_not_below(pixels.scores[own], thresholds)
+        counts[1, index, 1:] = not_below(pixels.scores[own], thresholds)
         from_top = np.append(0.0, pixels.shares[own][::-1].cumsum())
         overlap[index] = from_top[counts[1, index].astype(np.int64)]
     return PixelGrid(counts[0], counts[1], overlap, pixels.regions.astype(np.float64))
@@ -87,18 +86,11 @@ def pixel_grid(maps: Array, masks: Array, pixels: Pixels, points: int = 200) -> 
 
 def _grid_thresholds(pixels: Pixels, points: int) -> Array:
     normals, scores = pixels.normals, pixels.scores
-    ranks = np.concatenate(
-        [np.linspace(0, normals.size - 1, points), np.geomspace(1, normals.size, points) - 1]
-    )  # counted from the highest
-    picked = normals[normals.size - 1 - np.unique(ranks.astype(np.int64))]
+    from_highest = [np.linspace(0, normals.size - 1, points), np.geomspace(1, normals.size, points) - 1]
+    picked = normals[normals.size - 1 - np.unique(np.concatenate(from_highest).astype(np.int64))]
     anomalous = scores[np.unique(np.linspace(0, scores.size - 1, points).astype(np.int64))]
     lowest = min(normals[0], scores[0])
     return np.unique(np.concatenate([picked, anomalous, [lowest]]))[::-1]
-
-
-def _counts_not_below(ascending: Array, thresholds: Array) -> NDArray[np.int64]:
-    counts = ascending.size - np.searchsorted(ascending, thresholds, side="left")
-    return np.append(0, counts)
 
 
 def resample_aupro(grid: PixelGrid, counts: Floats, fpr_limit: float) -> Floats:

@@ -35,12 +35,14 @@ class Pixels:
 
     def ranks(self, start: int = 0) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Count, for each anomalous pixel from ``start`` on, the normal scores above it, and those not below it."""
-        size = self.normals.size
-        queries = self.scores[start:]
-        return (
-            size - np.searchsorted(self.normals, queries, side="right"),
-            size - np.searchsorted(self.normals, queries, side="left"),
-        )
+        scores = self.scores[start:]
+        above = self.normals.size - np.searchsorted(self.normals, scores, side="right")
+        return above, not_below(self.normals, scores)
+
+
+def not_below(ascending: Array, thresholds: Array) -> NDArray[np.int64]:
+    """Count, for each threshold, the values that are at least as high."""
+    return ascending.size - np.searchsorted(ascending, thresholds, side="left")
 
 
 def checked(maps: Array, masks: Array) -> tuple[Array, NDArray[np.bool_]]:
@@ -123,22 +125,15 @@ def _collect_above(maps: Array, masks: NDArray[np.bool_], floor: Any) -> Pixels:
             values, share, regions[index] = _region_pixels(image, mask)
             scores.append(values)
             shares.append(share)
-    image_of = np.repeat(
-        np.flatnonzero(regions).astype(np.int32), [values.size for values in scores]
-    )  # images with regions are those with anomalous pixels
+    # Images with regions are those with anomalous pixels.
+    image_of = np.repeat(np.flatnonzero(regions).astype(np.int32), [values.size for values in scores])
     joined = np.concatenate(scores)
     order = np.argsort(joined)
     sorted_normals = np.concatenate(normals)
     normals.clear()
     sorted_normals.sort()
-    return Pixels(
-        normals=sorted_normals,
-        normal_count=masks.size - joined.size,
-        scores=joined[order],
-        shares=np.concatenate(shares)[order],
-        image=image_of[order],
-        regions=regions,
-    )
+    shares_of = np.concatenate(shares)
+    return Pixels(sorted_normals, masks.size - joined.size, joined[order], shares_of[order], image_of[order], regions)
 
 
 def _region_pixels(image: Array, mask: NDArray[np.bool_]) -> tuple[Array, Floats, int]:
