@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tfcore.anomalies.colour import adjust_hue_saturation, luminance
 from tfcore.anomalies.geometry import rotate
 
 Operation = Callable[[Tensor, torch.Generator], Tensor]
@@ -29,7 +28,8 @@ def gamma_contrast(images: Tensor, generator: torch.Generator) -> Tensor:
 
 def brightness(images: Tensor, generator: torch.Generator) -> Tensor:
     """Multiply the luminance by [0.8, 1.2] and add [-30, 30]."""
-    light = luminance(images)
+    weights = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1).to(images.device, non_blocking=True)
+    light = (images * weights).sum(dim=1, keepdim=True)  # ITU-R BT.601
     changed = light * uniform(images, 0.8, 1.2, generator) + uniform(images, -30, 30, generator)
     return (images + changed - light).clamp(0, 255)
 
@@ -43,9 +43,19 @@ def sharpness(images: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def hue_saturation(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Shift the hue by up to ±50/255 of the circle and add up to ±50/255 to the saturation."""
+    """Shift the hue of the HSV colour by up to ±50/255 of the circle and add up to ±50/255 to the saturation."""
     hue, saturation = (uniform(images, -50 / 255, 50 / 255, generator)[:, 0] for _ in range(2))
-    return adjust_hue_saturation(images, hue, saturation)
+    high, low = images.amax(dim=1), images.amin(dim=1)
+    chroma = high - low
+    red, green, blue = images.unbind(dim=1)
+    safe = chroma.clamp(min=1e-6)
+    other = torch.where(high == green, 2 + (blue - red) / safe, 4 + (red - green) / safe)
+    sector = torch.where(high == red, (green - blue) / safe, other)
+    new_hue = (sector / 6 + hue) % 1
+    new_chroma = high * ((chroma / high.clamp(min=1e-6)) + saturation).clamp(0, 1)
+    # The channel at offset k is V - C·max(0, min(h, 4 - h, 1)) with h = (k + 6·hue) mod 6.
+    places = ((offset + 6 * new_hue) % 6 for offset in (5, 3, 1))
+    return torch.stack([high - new_chroma * torch.minimum(h, 4 - h).clamp(0, 1) for h in places], dim=1)
 
 
 def solarize(images: Tensor, generator: torch.Generator) -> Tensor:
