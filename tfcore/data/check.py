@@ -8,7 +8,7 @@ from pathlib import Path
 from tabulate import tabulate
 
 from tfcore.data import images
-from tfcore.data.layouts import SPLIT, CategoryFiles, Sample, find_category, foreground_of
+from tfcore.data.layouts import SPLIT, Sample, find_category, foreground_of
 from tfcore.data.manifest import FOREGROUND, Entry, read_hashed, write_manifest
 from tfcore.runtime.errors import UserError
 from tfcore.runtime.files import sha256_of
@@ -98,10 +98,7 @@ def check_category(dataset: str, raw: Path | str, category: str, settings: Datas
     foregrounds = None if category in settings.textures else settings.foregrounds
 
     def check_one(sample: Sample) -> list[Entry]:
-        entries = _check_sample(found, category, sample, report.findings)
-        if foregrounds is not None and sample.split == "train":
-            entries += _check_foreground(Path(foregrounds), category, sample, report.findings)
-        return entries
+        return _check_sample(found.root, category, sample, foregrounds, report.findings)
 
     for entries in run_all(check_one, found.samples, f"check {dataset}/{category}"):
         report.entries += entries
@@ -121,41 +118,35 @@ def _check_counts(report: CategoryReport, samples: list[Sample]) -> None:
             report.findings["no images"].append(name)
 
 
-def _check_sample(found: CategoryFiles, category: str, sample: Sample, findings: dict[str, list[str]]) -> list[Entry]:
-    """Read an image and its mask, note what is wrong, and return their entries of the manifest."""
+def _check_sample(
+    root: Path, category: str, sample: Sample, foregrounds: str | None, findings: dict[str, list[str]]
+) -> list[Entry]:
+    """Read an image and its masks, note what is wrong, and return the entries of the manifest of what was read."""
+    entries = []
     try:
-        content, sha256 = read_hashed(found.root / sample.file)
-        image = images.open_image(found.root / sample.file, content)
+        content, sha256 = read_hashed(root / sample.file)
+        image = images.open_image(root / sample.file, content)
         images.to_rgb(image, sample.file)
-        entries = [Entry(sample.file, len(content), sha256, category, sample.split, sample.label)]
-        if not sample.label:
-            return entries
-        if sample.mask is None:
+        entries.append(Entry(sample.file, len(content), sha256, category, sample.split, sample.label))
+        if sample.label and sample.mask is None:
             findings["mask missing"].append(sample.file)
-            return entries
-        mask, entry = _read_mask(found.root, sample.mask, category)
+        if sample.mask is not None:
+            mask, entry = _read_mask(root, sample.mask, category)
+            entries.append(entry)
+            if mask.shape != (image.height, image.width):
+                sizes = f"{mask.shape[1]} × {mask.shape[0]}, its image {image.width} × {image.height}"
+                findings["mask of another size"].append(f"{sample.mask} ({sizes})")
+            if not mask.any():
+                findings["empty mask"].append(sample.mask)
+        if foregrounds is not None and sample.split == "train":
+            name = foreground_of(sample)
+            mask, entry = _read_mask(Path(foregrounds), name, category)
+            entries.append(entry._replace(file=f"{FOREGROUND}/{name}", split=FOREGROUND, label=0))
+            if not mask.any():
+                findings["empty foreground"].append(name)
     except UserError as error:
         findings["unreadable"].append(str(error))
-        return []
-    if mask.shape != (image.height, image.width):
-        sizes = f"{mask.shape[1]} × {mask.shape[0]}, its image {image.width} × {image.height}"
-        findings["mask of another size"].append(f"{sample.mask} ({sizes})")
-    if not mask.any():
-        findings["empty mask"].append(sample.mask)
-    return [*entries, entry]
-
-
-def _check_foreground(folder: Path, category: str, sample: Sample, findings: dict[str, list[str]]) -> list[Entry]:
-    """Read a training image's foreground mask, note if it cannot be used, and return its entry of the manifest."""
-    name = foreground_of(sample)
-    try:
-        mask, entry = _read_mask(folder, name, category)
-    except UserError as error:
-        findings["unreadable"].append(str(error))
-        return []
-    if not mask.any():
-        findings["empty foreground"].append(name)
-    return [entry._replace(file=f"{FOREGROUND}/{name}", split=FOREGROUND, label=0)]
+    return entries
 
 
 def _read_mask(folder: Path, name: str, category: str) -> tuple[images.MaskArray, Entry]:

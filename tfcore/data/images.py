@@ -120,27 +120,8 @@ def resize_mask_antialiased(mask: MaskArray, size: int) -> MaskArray:
 
     The threshold is 0.5 of 255, hence every pixel that the anomaly touches counts.
     """
-    resized = np.zeros((size, size), bool)
-    rows, columns = _touched(np.asarray(mask.any(axis=1)), size), _touched(np.asarray(mask.any(axis=0)), size)
-    if rows is None or columns is None:
-        return resized
-    (top, bottom), (left, right) = rows, columns
-    across, down = mask.shape[1] / size, mask.shape[0] / size
     values = Image.fromarray(mask).convert("L").convert("F")
-    box = (left * across, top * down, right * across, bottom * down)  # only where it can be other than zero
-    part = values.resize((right - left, bottom - top), Image.Resampling.BILINEAR, box)
-    resized[top:bottom, left:right] = np.asarray(part) > 0.5
-    return resized
-
-
-def _touched(line: MaskArray, size: int) -> tuple[int, int] | None:
-    """Return the first pixel of ``size``, and the first after the last one, whose filter can see a true value."""
-    where = np.flatnonzero(line)
-    if not len(where):
-        return None
-    scale = len(line) / size
-    reach = max(1.0, scale) + scale  # the filter's, and a pixel to spare
-    return max(0, int((where[0] - reach) / scale)), min(size, int((where[-1] + 1 + reach) / scale) + 1)
+    return np.asarray(values.resize((size, size), Image.Resampling.BILINEAR)) > 0.5
 
 
 def centre_crop(images: NDArray[Any], crop: int) -> NDArray[Any]:
