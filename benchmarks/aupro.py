@@ -83,12 +83,6 @@ def measured(count: int, side: int, repeats: int) -> Row:
     """Return the row of one size: memory is what NumPy allocates beside the inputs; and how far the results differ."""
     maps, masks = made_up(count, side)
     results: list[float] = []
-    row = compare(
-        "AUPRO",
-        lambda: results.append(baseline_aupro(maps, masks)),
-        lambda: results.append(aupro(maps, masks)),
-        count,
-        repeats,
-        memory=NumpyMemory,
-    )
+    ways = (lambda: results.append(baseline_aupro(maps, masks)), lambda: results.append(aupro(maps, masks)))
+    row = compare("AUPRO", *ways, count, repeats, memory=NumpyMemory)
     return {"maps": count, "side": side} | row | {"difference": abs(results[0] - results[-1])}

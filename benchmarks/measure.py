@@ -1,6 +1,5 @@
 """Measuring two ways alternately: medians, peak memory, the device's peak, a table and a CSV."""
 
-import csv
 import gc
 import statistics
 import threading
@@ -9,14 +8,13 @@ import tracemalloc
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from types import TracebackType
 
 import psutil
 import torch
 from tabulate import tabulate
 
 from tfcore.runtime.device import peak_operations, synchronise
-from tfcore.runtime.files import replacing
+from tfcore.runtime.files import write_csv
 
 Row = dict[str, str | int | float | None]
 CPU = torch.device("cpu")
@@ -40,7 +38,7 @@ class PeakMemory:
         self._thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         if self.device.type == "cuda":
             self.bytes = torch.cuda.max_memory_allocated(self.device) - self._before
         else:
@@ -60,7 +58,7 @@ class NumpyMemory(PeakMemory):
         tracemalloc.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self.bytes = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
 
@@ -140,7 +138,4 @@ def report(rows: list[Row], about: Row, out: Path | None) -> None:
     print(", ".join(f"{name} {value}" for name, value in about.items()))
     print(tabulate([list(row.values()) for row in rows], headers=list(rows[0]), floatfmt=".4g"))
     if out is not None:
-        with replacing(out) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, [*about, *rows[0]])
-            writer.writeheader()
-            writer.writerows(about | row for row in rows)
+        write_csv(out, [*about, *rows[0]], ([*about.values(), *row.values()] for row in rows))

@@ -38,7 +38,6 @@ from tfcore.runs.record import device_name
 from tfcore.runs.stages import stage_settings
 from tfcore.runtime.device import autocast, precision_name, prepare, reproducible, take, to_device
 from tfcore.runtime.errors import UserError
-from tfcore.settings.sections import HardwareSettings
 from tfcore.settings.variants import Settings
 from tfcore.training.seeds import step_generator
 
@@ -48,29 +47,27 @@ EPOCHS, CATEGORIES, TRAIN_IMAGES = 1500, 27, 12288  # of MVTec AD and VisA toget
 
 @dataclass
 class Setup:
-    """What all measurements share: settings, device, pictures on disk and the same pictures packed."""
+    """What all measurements share: settings, pictures on disk, and the same pictures packed, on the device."""
 
     settings: TrainingSettings
-    hardware: HardwareSettings
-    device: torch.device
     files: list[Path]
     data: TrainingData
 
-    @property
-    def about(self) -> Row:
+    def about(self, *without: str) -> Row:
         """Return what is the same for every row."""
-        model, train = self.settings.model, self.settings.train
-        return {
-            "device": device_name(str(self.device)),
+        model, train, device = self.settings.model, self.settings.train, self.data.device
+        values: Row = {
+            "device": device_name(str(device)),
             "torch": torch.__version__,
             "threads": torch.get_num_threads(),
-            "precision": precision_name(train.precision, self.device),
+            "precision": precision_name(train.precision, device),
             "size": self.settings.crop,
             "width": model.width,
             "batch": train.batch_size,
             "parameters": parameters_of(model),
             "network": TransFusion().network(self.settings.model_dump()),
         }
+        return {name: value for name, value in values.items() if name not in without}
 
     @property
     def arrays(self) -> tuple[Picture, Picture]:
@@ -99,7 +96,7 @@ def made_up_run(
         textures = np.stack([decode(file, size, size) for file in files])
         foregrounds = torch.ones(arrays.shape[:3], dtype=torch.uint8, device=device)
         packed = (torch.from_numpy(arrays).to(device), foregrounds, torch.from_numpy(textures).to(device))
-        yield Setup(stage, hardware, device, files, TrainingData(*packed, device, {}))
+        yield Setup(stage, files, TrainingData(*packed, device, {}))
 
 
 def write_pictures(folder: Path, count: int, native: int) -> list[Path]:
@@ -120,8 +117,8 @@ def run_train(settings: Settings, out: Path | None, repeats: int, size: int, wid
     """Measure a whole training step, and making its batch alone, which must not be what the device waits for."""
     images = batch * max(2, 16 // batch)  # whole batches
     with made_up_run(settings, size, width, batch, native, images, precision) as setup:
-        stage, data, device = setup.settings, setup.data, setup.device
-        optimised = Training(0, stage, data, setup.hardware)
+        stage, data, device = setup.settings, setup.data, setup.data.device
+        optimised = Training(0, stage, data, settings.hardware)
         network = baseline_network(new_network(stage, 0)).to(device)
         baseline = BaselineTraining(network, setup.files, *setup.arrays, stage, device)
         # What a batch costs depends on what is drawn: both ways go through the same steps.
@@ -134,7 +131,7 @@ def run_train(settings: Settings, out: Path | None, repeats: int, size: int, wid
             return make_batch(*some, data.textures, stage, step_generator(0, number))
 
         def optimised_step() -> None:
-            with reproducible(setup.hardware.deterministic, device):
+            with reproducible(settings.hardware.deterministic, device):
                 optimised.step(next(steps))
 
         measure = partial(compare, images=batch, device=device)
@@ -147,15 +144,11 @@ def run_train(settings: Settings, out: Path | None, repeats: int, size: int, wid
             lambda: torch.autograd.grad(baseline_ssim(guess, normal), guess),
             lambda: torch.autograd.grad(unit_ssim(guess, normal), guess),
         )
-        step = measure(
-            "training step",
-            lambda: baseline.step(next(baseline_steps)),
-            optimised_step,
-            repeats=repeats,
-            operations=3 * batch * forward_operations(stage.model, size),
-        )
+        ways = (lambda: baseline.step(next(baseline_steps)), optimised_step)
+        operations = 3 * batch * forward_operations(stage.model, size)
+        step = measure("training step", *ways, repeats=repeats, operations=operations)
         rows = [step, batch_only, similarity]
-        report(rows, setup.about, out)
+        report(rows, setup.about(), out)
     if (size, width) == PAPER_SCALE:
         hours = EPOCHS * TRAIN_IMAGES / float(step["optimised_images_per_s"] or 1) / 3600
         print(f"all {CATEGORIES} categories × {EPOCHS} epochs at this speed: {hours:.3g} hours")
@@ -172,26 +165,22 @@ def run_infer(settings: Settings, out: Path | None, repeats: int, size: int, wid
     difference = 0.0
     with made_up_run(settings, size, width, max(batches), size, max(batches), precision) as setup:
         diffusion = setup.settings.diffusion.model_copy(update={"steps": steps})
-        stage = setup.settings.model_copy(update={"diffusion": diffusion})
+        stage, device = setup.settings.model_copy(update={"diffusion": diffusion}), setup.data.device
         network = new_network(stage, 0).eval()
-        baseline, optimised = baseline_network(network).to(setup.device), to_device(network, setup.device)
+        baseline, optimised = baseline_network(network).to(device), to_device(network, device)
         images, operations = to_input(setup.data.images), forward_operations(stage.model, size)
         for batch in batches:
             some = images[:batch]
-            inputs = some, torch.zeros_like(some[:, :1]), torch.ones(batch, dtype=torch.long, device=setup.device)
+            inputs = some, torch.zeros_like(some[:, :1]), torch.ones(batch, dtype=torch.long, device=device)
             ways = partial(one_by_one, baseline, *inputs), partial(together, optimised, precision, *inputs)
-            measure = partial(compare, images=batch, repeats=repeats, device=setup.device)
-            one = measure("forward pass", ways[0], ways[1], operations=operations * batch)
-            loop = measure(
-                f"reverse process, T = {steps}",
-                partial(baseline_reverse, baseline, some, stage),
-                partial(optimised_reverse, optimised, some, stage),
-                operations=operations * batch * steps,
-            )
+            measure = partial(compare, images=batch, repeats=repeats, device=device)
+            one = measure("forward pass", *ways, operations=operations * batch)
+            loops = partial(baseline_reverse, baseline, some, stage), partial(optimised_reverse, optimised, some, stage)
+            loop = measure(f"reverse process, T = {steps}", *loops, operations=operations * batch * steps)
             rows += [{"what": row["what"], "batch": batch} | row for row in (one, loop)]
             pairs = zip(ways[0](), ways[1](), strict=True)
             difference = max(difference, *(float((a - b.float()).abs().max()) for a, b in pairs))
-        report(rows, {key: value for key, value in setup.about.items() if key != "batch"}, out)
+        report(rows, setup.about("batch"), out)
     print(f"largest difference of one forward pass: {difference:.2g}")
     seconds = {row["batch"]: float(row["optimised_s"] or 0) / int(row["batch"] or 1) for row in rows[1::2]}
     best = min(seconds, key=lambda batch: seconds[batch])
@@ -222,7 +211,7 @@ def optimised_reverse(network: nn.Module, images: Tensor, stage: TrainingSetting
 def run_anomalies(settings: Settings, out: Path | None, repeats: int, size: int, batch: int) -> list[Row]:
     """Measure making the anomalies of a batch from decoded images, and Perlin noise alone."""
     with made_up_run(settings, size, PAPER_SCALE[1], batch, size, batch, "float32") as setup:
-        stage, data, device = setup.settings, setup.data, setup.device
+        stage, data, device = setup.settings, setup.data, setup.data.device
         foregrounds, textures = setup.arrays
         images = list(data.images.cpu().numpy())
         rng = np.random.default_rng(0)
@@ -242,10 +231,5 @@ def run_anomalies(settings: Settings, out: Path | None, repeats: int, size: int,
                 lambda: perlin_noise(there[0], there[1], size, size),
             ),
         ]
-        about = {
-            key: value
-            for key, value in setup.about.items()
-            if key not in ("width", "parameters", "precision", "network")
-        }
-        report(rows, about, out)
+        report(rows, setup.about("width", "parameters", "precision", "network"), out)
         return rows
