@@ -1,6 +1,5 @@
 """One file over HTTP, continued where an earlier attempt stopped; made for pooch's ``downloader`` argument."""
 
-import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -45,7 +44,7 @@ class ResumingDownloader:
     pause: float
     resumed: bool = False  # whether the last file began with bytes of an earlier call
 
-    def __call__(self, url: str, output_file: str, _pooch: Any, check_only: bool = False) -> None:
+    def __call__(self, url: str, output_file: str, _pooch: Any) -> None:
         """Download ``url`` to ``output_file``; raises `requests.RequestException`."""
         with _locked(self.part), self.part.open("r+b") as file:
             if not self.resume:
@@ -75,19 +74,23 @@ class ResumingDownloader:
         if offset:
             headers |= {"Range": f"bytes={offset}-"} | validator
         with requests.get(url, stream=True, timeout=self.timeout, headers=headers) as response:
-            if response.status_code == requests.codes.requested_range_not_satisfiable:
+            status, answered = response.status_code, response.headers
+            if status == requests.codes.requested_range_not_satisfiable:
                 file.truncate(file.seek(0))  # more is here than the server has: start again
                 raise requests.ConnectionError("the server has a shorter file")
-            if response.status_code in PASSING:
+            if status in PASSING:
                 raise BusyError(response=response)
             response.raise_for_status()
-            start = offset if _continues(response, offset) else 0
-            length = response.headers.get("Content-Length")
+            # Servers may ignore ranges, or send the whole of a changed file.
+            continued = answered.get("Content-Range", "").startswith(f"bytes {offset}-")
+            start = offset if continued and status == requests.codes.partial_content else 0
+            length = answered.get("Content-Length")
             total = None if length is None else start + int(length)
             self._check_total(total, start)
             file.truncate(file.seek(start))
-            if tag := _validator(response):
-                validator["If-Range"] = tag  # a file that changes meanwhile is sent again, from its start
+            tag = answered.get("ETag", "W/")  # weak tags do not serve for ranges
+            if version := answered.get("Last-Modified") if tag.startswith("W/") else tag:
+                validator["If-Range"] = version  # a file that changes meanwhile is sent again, from its start
             for chunk in response.iter_content(CHUNK):
                 file.write(chunk)
                 progress.update(file.tell(), total)
@@ -100,18 +103,6 @@ class ResumingDownloader:
         free = shutil.disk_usage(self.part.parent).free
         if total is not None and total - offset > free:
             raise UserError(f"{self.part.parent}: {total - offset} bytes to download, {free} bytes free; make space")
-
-
-def _continues(response: requests.Response, offset: int) -> bool:
-    """Tell whether the answer starts at ``offset``: servers may ignore ranges, or send the whole of a changed file."""
-    start = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
-    return response.status_code == requests.codes.partial_content and start is not None and int(start[1]) == offset
-
-
-def _validator(response: requests.Response) -> str | None:
-    """Return what identifies this version of the file; weak tags do not serve for ranges."""
-    tag = response.headers.get("ETag", "W/")
-    return response.headers.get("Last-Modified") if tag.startswith("W/") else tag
 
 
 @contextmanager

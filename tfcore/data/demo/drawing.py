@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy import fft
 
 Array: TypeAlias = NDArray[np.floating[Any]]
+Point: TypeAlias = tuple[float, float] | NDArray[np.float64]
 Colour: TypeAlias = tuple[float, float, float]
 
 SUPERSAMPLING = 2
@@ -94,7 +95,7 @@ def _reduced(planes: Array) -> Array:
     return np.asarray(np.add.reduce(parts) / np.float32(len(parts)))
 
 
-def place(x: Array, y: Array, centre: tuple[float, float], degrees: float = 0.0) -> tuple[Array, Array]:
+def place(x: Array, y: Array, centre: Point, degrees: float = 0.0) -> tuple[Array, Array]:
     """Return the coordinates as seen from a part that sits at ``centre``, turned by ``degrees``."""
     cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))  # Python floats keep float32 arrays
     dx, dy = x - float(centre[0]), y - float(centre[1])
@@ -136,9 +137,7 @@ def polyline(x: Array, y: Array, points: NDArray[np.float64], width: float) -> A
     return np.sqrt(nearest) - float(width / 2)
 
 
-def wander(
-    rng: np.random.Generator, start: tuple[float, float], length: float, bend: float, steps: int = 8
-) -> NDArray[np.float64]:
+def wander(rng: np.random.Generator, start: Point, length: float, bend: float, steps: int = 8) -> NDArray[np.float64]:
     """Return the points (steps + 1, 2) of a line in a random direction that turns about ``bend`` radians a step."""
     angles = rng.uniform(0, 2 * np.pi) + np.cumsum(rng.normal(0, bend, steps))
     moves = np.stack([np.cos(angles), np.sin(angles)], axis=1) * (length / steps)

@@ -109,7 +109,7 @@ def _texture(kind: str, index: int, seed: int) -> NDArray[np.uint8]:
     """Draw a two- or three-coloured pattern (128, 128, 3) of random scale and direction."""
     canvas = empty_canvas(kind, index, seed)
     rng = canvas.rng
-    x, y = place(canvas.x, canvas.y, tuple(rng.uniform(-0.5, 0.5, 2)), rng.uniform(0, 180))
+    x, y = place(canvas.x, canvas.y, rng.uniform(-0.5, 0.5, 2), rng.uniform(0, 180))
     frequency = rng.uniform(3, 9)
     u, v = frequency * x + 0.1 * canvas.noise(0.15), frequency * y + 0.1 * canvas.noise(0.15)
     match kind:

@@ -14,7 +14,7 @@ Scene = Callable[[Canvas, str], None]
 def cloth(canvas: Canvas, defect: str) -> None:
     """Draw woven cloth: warp over weft over warp; defects ``cut``, ``stain``, ``thread``."""
     rng, fault = canvas.rng, canvas.fault_rng
-    x, y = place(canvas.x, canvas.y, tuple(rng.uniform(-0.2, 0.2, 2)), rng.uniform(-4, 4))
+    x, y = place(canvas.x, canvas.y, rng.uniform(-0.2, 0.2, 2), rng.uniform(-4, 4))
     x, y = x + 0.012 * canvas.noise(0.25), y + 0.012 * canvas.noise(0.25)
     threads = 9.0
     across, along = np.cos(np.pi * threads * x), np.cos(np.pi * threads * y)
@@ -54,7 +54,7 @@ def nut(canvas: Canvas, defect: str) -> None:
     rng, fault = canvas.rng, canvas.fault_rng
     canvas.paint(np.ones_like(canvas.x), (0.25, 0.27, 0.29))
     canvas.shade(1 + 0.05 * canvas.noise(0.012) + 0.03 * canvas.noise(0.3))
-    x, y = place(canvas.x, canvas.y, tuple(rng.uniform(-0.07, 0.07, 2)), rng.uniform(-10, 10))
+    x, y = place(canvas.x, canvas.y, rng.uniform(-0.07, 0.07, 2), rng.uniform(-10, 10))
     size = rng.uniform(0.60, 0.65)
     sound = hexagon(x, y, size)
     body = sound
@@ -109,13 +109,12 @@ def pills(canvas: Canvas, defect: str) -> None:
     rng = canvas.rng
     canvas.paint(np.ones_like(canvas.x), (0.80, 0.81, 0.80))
     canvas.shade(1 + 0.012 * canvas.noise(0.05))
-    shift, tilt = rng.uniform(-0.04, 0.04, 2), rng.uniform(-2, 2)
-    tray = place(canvas.x, canvas.y, tuple(shift), tilt)
+    tray = place(canvas.x, canvas.y, rng.uniform(-0.04, 0.04, 2), rng.uniform(-2, 2))
     chosen = int(rng.integers(len(PILL_PLACES)))
     for number, centre in enumerate(PILL_PLACES):
         _well(*canvas.near(*place(*tray, centre), 0.7))
-        jitter = rng.uniform(-0.025, 0.025, 2)
-        x, y = place(*tray, (centre[0] + jitter[0], centre[1] + jitter[1]), rng.uniform(-9, 9) + 180 * rng.integers(2))
+        beside = np.add(centre, rng.uniform(-0.025, 0.025, 2))
+        x, y = place(*tray, beside, rng.uniform(-9, 9) + 180 * rng.integers(2))
         tint = rng.normal(0, 0.012, 3)
         if number == chosen and defect == "missing":
             canvas.mark(canvas.cover(box(x, y, 0.17, 0.36, 0.17)))
@@ -173,37 +172,36 @@ def board(canvas: Canvas, defect: str) -> None:
     """Draw a small circuit board; defects ``missing``, ``shifted``, ``crack``, ``burnt``."""
     rng, fault = canvas.rng, canvas.fault_rng
     canvas.paint(np.ones_like(canvas.x), (0.88, 0.87, 0.85))
-    x, y = place(canvas.x, canvas.y, tuple(rng.uniform(-0.04, 0.04, 2)), rng.uniform(-4, 4))
+    x, y = place(canvas.x, canvas.y, rng.uniform(-0.04, 0.04, 2), rng.uniform(-4, 4))
     plate = box(x, y, 0.84, 0.84, 0.06)
     canvas.shade(1 - 0.5 * canvas.cover(np.roll(plate, (8, 8), (0, 1)), 0.08))
     green = np.array([0.07, 0.34, 0.22]) + rng.normal(0, 0.012, 3)
-    canvas.paint(canvas.cover(plate), tuple(green))
+    canvas.paint(canvas.cover(plate), green)
     canvas.shade(1 + 0.02 * canvas.noise(0.03))
     for trace in TRACES:
         canvas.paint(canvas.cover(polyline(x, y, np.array(trace), 0.035)), (0.20, 0.52, 0.30))
     for corner in [(-0.7, -0.7), (0.7, -0.7), (-0.7, 0.7), (0.7, 0.7)]:
         _ring(*canvas.near(*place(x, y, corner), 0.15))
     for number in range(8):
-        _finger(*canvas.near(*place(x, y, (-0.35 + 0.1 * number, 0.78)), 0.1))
+        part, near_x, near_y = canvas.near(*place(x, y, (-0.35 + 0.1 * number, 0.78)), 0.1)
+        part.paint(part.cover(box(near_x, near_y, 0.03, 0.05)), (0.82, 0.68, 0.34))
     for centre, width, height in CHIPS:
-        jitter = rng.uniform(-0.008, 0.008, 2)
-        _chip(*canvas.near(*place(x, y, (centre[0] + jitter[0], centre[1] + jitter[1])), 0.4), width, height)
+        _chip(*canvas.near(*place(x, y, np.add(centre, rng.uniform(-0.008, 0.008, 2))), 0.4), width, height)
 
     chosen = int(rng.integers(len(SMALL_PARTS)))
     for number, (centre, degrees) in enumerate(SMALL_PARTS):
         _pads(*canvas.near(*place(x, y, centre, degrees), 0.2))
-        jitter = rng.uniform(-0.008, 0.008, 2)
-        at = place(x, y, (centre[0] + jitter[0], centre[1] + jitter[1]), degrees + rng.uniform(-2, 2))
+        at = place(x, y, np.add(centre, rng.uniform(-0.008, 0.008, 2)), degrees + rng.uniform(-2, 2))
         if number == chosen and defect == "missing":
             canvas.mark(canvas.cover(box(*at, 0.105, 0.06)))
         elif number == chosen and defect == "shifted":
-            turned = place(*at, tuple(fault.uniform(-0.05, 0.05, 2)), fault.choice([-1, 1]) * fault.uniform(30, 70))
+            turned = place(*at, fault.uniform(-0.05, 0.05, 2), fault.choice([-1, 1]) * fault.uniform(30, 70))
             _part(*canvas.near(*turned, 0.2), number)
             canvas.mark(np.maximum(canvas.cover(box(*at, 0.105, 0.06)), canvas.cover(box(*turned, 0.105, 0.06))))
         else:
             _part(*canvas.near(*at, 0.2), number)
 
-    start = tuple(rng.uniform(-0.45, 0.45, 2))
+    start = rng.uniform(-0.45, 0.45, 2)
     if defect == "crack":
         line = wander(fault, start, fault.uniform(0.7, 1.1), 0.55, 9)
         crack = polyline(x, y, line, fault.uniform(0.035, 0.05))
@@ -219,10 +217,6 @@ def board(canvas: Canvas, defect: str) -> None:
 def _ring(canvas: Canvas, x: Array, y: Array) -> None:
     canvas.paint(canvas.cover(disc(x, y, 0.085)), (0.80, 0.66, 0.32))
     canvas.paint(canvas.cover(disc(x, y, 0.05)), (0.75, 0.74, 0.72))
-
-
-def _finger(canvas: Canvas, x: Array, y: Array) -> None:
-    canvas.paint(canvas.cover(box(x, y, 0.03, 0.05)), (0.82, 0.68, 0.34))
 
 
 def _chip(canvas: Canvas, x: Array, y: Array, width: float, height: float) -> None:
