@@ -29,9 +29,11 @@ def fetch(name: str, source: DatasetSettings | TextureSettings, folder: Path | s
         wrong = "is an empty folder" if local.exists() else "does not exist"
         raise UserError(f"{name}: `local` {local} {wrong}; correct it, or set it to null to download")
     target.parent.mkdir(parents=True, exist_ok=True)
-    _check_place(name, local, target)
+    in_place = local is not None and not target.is_symlink() and target.is_dir() and local.samefile(target)
+    if target.exists() and not target.is_symlink() and not in_place:  # of a link only the link goes
+        _check_place(name, local, target)
     if local is not None and local.is_dir():
-        if not _is_in_place(local, target):
+        if not in_place:
             _link(local, target)
         write_json(marker, {"name": name, "local": source.local, "content": content_of(local)})
         return target
@@ -53,15 +55,8 @@ def fetch(name: str, source: DatasetSettings | TextureSettings, folder: Path | s
     return target
 
 
-def _is_in_place(local: Path | None, target: Path) -> bool:
-    """Tell whether the local copy was put where fetched data go."""
-    return local is not None and not target.is_symlink() and target.is_dir() and local.samefile(target)
-
-
 def _check_place(name: str, local: Path | None, target: Path) -> None:
     """Refuse to replace a folder that `local` is part of, or that no earlier fetch has extracted."""
-    if target.is_symlink() or not target.exists() or _is_in_place(local, target):
-        return  # of a link only the link goes
     if local is not None and local.resolve().is_relative_to(target.resolve()):
         raise UserError(
             f"{name}: `local` {local} lies inside {target}, the place of what is fetched; move it elsewhere, or set "
