@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
@@ -11,8 +12,16 @@ from tabulate import tabulate
 
 from tfcore.runtime.files import write_text
 
-MARKS = {"printed": "", "derived": "†", "other-source": "‡"}
-UNKNOWN = "?"
+INTERVAL_NOTE = (
+    "In brackets the bootstrap interval (settings: score.confidence); inside, outside: whether the published value "
+    "lies in it."
+)
+EMPHASIS = {  # of a number by its rank
+    "text": ("{}", "{}", "{}", "{}"),
+    "markdown": ("{}", "**{}**", "<u>{}</u>", "*{}*"),
+    "latex": ("{}", r"\textbf{{{}}}", r"\underline{{{}}}", r"\textit{{{}}}"),
+}
+Markup = Literal["text", "markdown", "latex"]
 
 
 @dataclass(frozen=True)
@@ -29,7 +38,7 @@ class Cell:
     digits: int = 1
     signed: bool = False  # a difference
     inside: bool | None = None  # difference: does the published value lie in the measured interval?
-    about: str = ""  # in the CSV beside the number: its certainty, or how much an average stands on
+    about: str = ""  # in the CSV beside the number: its certainty, or how much an average is made from
 
     @property
     def incomplete(self) -> bool:
@@ -46,8 +55,12 @@ class Table:
     columns: list[tuple[str, str]]
     rows: list[list[Cell | str]]
     notes: list[str] = field(default_factory=list)
-    rules: list[int] = field(default_factory=list)  # rows before which LaTeX draws a rule
-    interval_notes: list[str] = field(default_factory=list)  # for the variant with intervals
+    rules: list[int] = field(default_factory=list)  # rows before which a rule is drawn
+
+    @property
+    def headers(self) -> list[str]:
+        """Return one name per column: its group and its own."""
+        return [": ".join(filter(None, column)) for column in self.columns]
 
     @property
     def spans(self) -> list[tuple[str, int]]:
@@ -55,8 +68,9 @@ class Table:
         names = [group for group, _ in self.columns]
         return [(group, len(list(members))) for group, members in groupby(names)]
 
-
-Markup = Literal["markdown", "latex", "text"]
+    def column(self, index: int) -> list[Cell | str]:
+        """Return the cells of one column."""
+        return [row[index] for row in self.rows]
 
 
 def ranked(cells: list[Cell]) -> list[Cell]:
@@ -77,46 +91,34 @@ def ranked(cells: list[Cell]) -> list[Cell]:
 def cell_text(cell: Cell | str, markup: Markup = "text", intervals: bool = False) -> str:
     """Return a cell as it is printed; the first is bold, the second underlined, the third in italics."""
     if isinstance(cell, str):
-        return _escaped(cell) if markup == "latex" else cell
-    if cell.value is None:
-        return _superscript(cell.mark, markup)
-    sign = "+" if cell.signed else ""
-    rounded = round(cell.value, cell.digits) + 0.0  # no "-0.0"
-    text = _emphasised(f"{rounded:{sign}.{cell.digits}f}", cell.rank, markup)
+        number, rest = "", cell
+    elif cell.value is None:
+        number, rest = "", cell.mark
+    else:
+        rounded = round(cell.value, cell.digits) + 0.0  # no "-0.0"
+        number = EMPHASIS[markup][cell.rank].format(f"{rounded:{'+' if cell.signed else ''}.{cell.digits}f}")
+        rest = _beside(cell, intervals) + cell.mark
+    return number + (_escaped(rest) if markup == "latex" else rest)
+
+
+def _beside(cell: Cell, intervals: bool) -> str:
+    """Return what stands beside a number: its deviation and, on request, how it was found and its interval."""
+    text = ""
     if cell.spread is not None:
-        text += f"{_math('±', markup)}{cell.spread:.{cell.digits}f}"
-        text += f" (n={cell.seeds})" if intervals else ""
+        text += f" ± {cell.spread:.{cell.digits}f}" + (f" (n={cell.seeds})" if intervals else "")
     if intervals and cell.low is not None and cell.high is not None:
         text += f" [{cell.low:.{cell.digits}f}, {cell.high:.{cell.digits}f}]"
     if intervals and cell.inside is not None:
         text += " (inside)" if cell.inside else " (outside)"
-    return text + _superscript(cell.mark, markup)
-
-
-def _math(symbol: str, markup: Markup) -> str:
-    return r" $\pm$ " if markup == "latex" else f" {symbol} "
-
-
-def _superscript(mark: str, markup: Markup) -> str:
-    symbols = {"†": r"$^\dagger$", "‡": r"$^\ddagger$"}
-    return "".join(symbols.get(letter, letter) for letter in mark) if markup == "latex" else mark
-
-
-def _emphasised(number: str, rank: int, markup: Markup) -> str:
-    if markup == "latex":
-        return (number, rf"\textbf{{{number}}}", rf"\underline{{{number}}}", rf"\textit{{{number}}}")[rank]
-    if markup == "markdown":
-        return (number, f"**{number}**", f"<u>{number}</u>", f"*{number}*")[rank]
-    return number
+    return text
 
 
 def markdown(table: Table, intervals: bool = False) -> str:
     """Return the table for GitHub: title, table, notes."""
-    headers = [f"{group}: {name}" if group and name else group or name for group, name in table.columns]
     rows = [[cell_text(cell, "markdown", intervals).replace("|", r"\|") for cell in row] for row in table.rows]
-    align = ["left" if _is_text(table, column) else "right" for column in range(len(headers))]
-    body = tabulate(rows, headers, tablefmt="pipe", disable_numparse=True, colalign=align if rows else None)
-    notes = "".join(f"- {note}\n" for note in table.notes + (table.interval_notes if intervals else []))
+    align = ["left" if _is_text(table, column) else "right" for column in range(len(table.columns))]
+    body = tabulate(rows, table.headers, tablefmt="pipe", disable_numparse=True, colalign=align if rows else None)
+    notes = "".join(f"- {note}\n" for note in _notes(table, intervals))
     return f"**{table.title}**\n\n{body}\n\n{notes}"
 
 
@@ -125,12 +127,9 @@ def latex(table: Table, intervals: bool = False) -> str:
     align = "".join(_latex_align(table, column) for column in range(len(table.columns)))
     lines = []
     for number, row in enumerate(table.rows):
-        if number in table.rules:
-            lines.append(r"\midrule")
+        lines += [r"\midrule"] if number in table.rules else []
         lines.append(" & ".join(cell_text(cell, "latex", intervals) for cell in row) + r" \\")
-    names = " & ".join(_escaped(name) for _, name in table.columns) + r" \\"
-    said = table.notes + (table.interval_notes if intervals else [])
-    notes = "".join(f"\n\\par {_escaped(note)}" for note in said)
+    notes = "".join(f"\n\\par {_escaped(note)}" for note in _notes(table, intervals))
     return "\n".join(
         [
             "% needs \\usepackage{booktabs,graphicx}",
@@ -142,7 +141,7 @@ def latex(table: Table, intervals: bool = False) -> str:
             rf"\begin{{tabular}}{{{align}}}",
             r"\toprule",
             *_group_header(table),
-            names,
+            " & ".join(_escaped(name) for _, name in table.columns) + r" \\",
             r"\midrule",
             *lines,
             r"\bottomrule",
@@ -154,12 +153,21 @@ def latex(table: Table, intervals: bool = False) -> str:
     )
 
 
+def _is_text(table: Table, column: int) -> bool:
+    return all(isinstance(cell, str) for cell in table.column(column))
+
+
+def _notes(table: Table, intervals: bool) -> list[str]:
+    """Return the notes, and that on brackets where some are shown."""
+    bracketed = any(isinstance(cell, Cell) and cell.low is not None for row in table.rows for cell in row)
+    return [*table.notes, *([INTERVAL_NOTE] if intervals and bracketed else [])]
+
+
 def _latex_align(table: Table, column: int) -> str:
     """Return the alignment of a column; long texts are set in paragraphs."""
     if not _is_text(table, column):
         return "r"
-    longest = max((len(cell) for row in table.rows if isinstance(cell := row[column], str)), default=0)
-    return r"p{0.7\linewidth}" if longest > 60 else "l"
+    return r"p{0.7\linewidth}" if max(len(str(cell)) for cell in table.column(column)) > 60 else "l"
 
 
 def _group_header(table: Table) -> list[str]:
@@ -175,80 +183,52 @@ def _group_header(table: Table) -> list[str]:
     return [" & ".join(cells) + r" \\", " ".join(rules)]
 
 
-_LATEX = {
-    "\\": r"\textbackslash{}",
-    **{letter: "\\" + letter for letter in "&%$#_{}"},
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": "$<$",
-    ">": "$>$",
-    "–": "--",
-    "−": "$-$",
-    "±": r"$\pm$",
-    "≥": r"$\ge$",
-    "≤": r"$\le$",
-    "Δ": r"$\Delta$",
-    "λ": r"$\lambda$",
-    "β": r"$\beta$",
-    "†": r"$^\dagger$",
-    "‡": r"$^\ddagger$",
-    "·": r"$\cdot$",
-    "×": r"$\times$",
-    "…": r"\dots{}",
-}
+_LATEX = str.maketrans(
+    {
+        "\\": r"\textbackslash{}",
+        **{letter: "\\" + letter for letter in "&%$#_{}"},
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "<": "$<$",
+        ">": "$>$",
+        "–": "--",
+        "−": "$-$",
+        "±": r"$\pm$",
+        "≥": r"$\ge$",
+        "≤": r"$\le$",
+        "Δ": r"$\Delta$",
+        "λ": r"$\lambda$",
+        "β": r"$\beta$",
+        "†": r"$^\dagger$",
+        "‡": r"$^\ddagger$",
+        "·": r"$\cdot$",
+        "×": r"$\times$",
+        "…": r"\dots{}",
+    }
+)
 
 
 def _escaped(text: str) -> str:
     """Escape a text for LaTeX; L_n and the like become mathematics."""
-    words = []
-    for word in text.split(" "):
-        head, underscore, tail = word.partition("_")
-        stem = tail.rstrip(").,;:")
-        if underscore and head in ("L", "M", "(M") and stem:
-            bracket = "(" if head.startswith("(") else ""
-            words.append(rf"{bracket}${head[-1]}_{{\mathrm{{{stem}}}}}${tail[len(stem) :]}")
-        else:
-            words.append("".join(_LATEX.get(letter, letter) for letter in word))
-    return " ".join(words)
-
-
-def _is_text(table: Table, column: int) -> bool:
-    return all(isinstance(row[column], str) for row in table.rows)
+    return re.sub(r"(?<![^ (])([LM])\\_(\w+)", r"$\1_{\\mathrm{\2}}$", text.translate(_LATEX))
 
 
 def csv_text(table: Table) -> str:
     """Return the numbers, unrounded, one row per table row; intervals and certainties are columns of their own."""
-    numeric = [column for column in range(len(table.columns)) if not _is_text(table, column)]
-    extras = {column: _extra_columns(table, column) for column in numeric}
-    headers = []
-    for column, (group, name) in enumerate(table.columns):
-        label = f"{group}: {name}" if group and name else group or name
-        headers += [label, *(f"{label} ({extra})" for extra in extras.get(column, []))]
+    columns = []
+    for index, header in enumerate(table.headers):
+        cells = table.column(index)
+        columns.append([header, *(_csv_value(cell if isinstance(cell, str) else cell.value) for cell in cells)])
+        for name in ("low", "high", "spread", "about"):
+            values = [_csv_value(getattr(cell, name)) if isinstance(cell, Cell) else "" for cell in cells]
+            columns += [[f"{header} ({name})", *values]] if any(values) else []
     buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(headers)
-    for row in table.rows:
-        values: list[str] = []
-        for column, cell in enumerate(row):
-            values += _csv_values(cell, extras.get(column, []))
-        writer.writerow(values)
+    csv.writer(buffer, lineterminator="\n").writerows(zip(*columns, strict=True))
     return buffer.getvalue()
 
 
-def _extra_columns(table: Table, column: int) -> list[str]:
-    cells = [row[column] for row in table.rows]
-    return [
-        name
-        for name in ("low", "high", "spread", "about")
-        if any(isinstance(cell, Cell) and getattr(cell, name) not in (None, "") for cell in cells)
-    ]
-
-
-def _csv_values(cell: Cell | str, extras: list[str]) -> list[str]:
-    if isinstance(cell, str):
-        return [cell, *("" for _ in extras)]
-    numbers = [cell.value, *(getattr(cell, name) for name in extras)]
-    return ["" if value is None else value if isinstance(value, str) else f"{value:.6g}" for value in numbers]
+def _csv_value(value: float | str | None) -> str:
+    return f"{value:.6g}" if isinstance(value, int | float) else value or ""
 
 
 def write_table(table: Table, folder: Path) -> list[Path]:

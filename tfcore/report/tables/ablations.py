@@ -6,7 +6,7 @@ from tfcore.metrics.gather import AVERAGE
 from tfcore.paper.numbers import paper
 from tfcore.report.measured import METRICS, Measured, Source
 from tfcore.report.table import Cell, Table
-from tfcore.report.tables.published_cells import interval_notes_for, notes_for, published_cell, runs_note
+from tfcore.report.tables.published_cells import notes_for, published_cell, runs_note
 
 FULL = "TransFusion (full, T=20, linear)"  # the paper's row of the full model, as named in paper_tables.csv
 
@@ -119,7 +119,7 @@ def ablation_table(measured: Measured) -> Table:
         *(note for note in notes_for(rows) if not note.startswith("First, second")),
         runs_note(measured, settings.run.datasets, [source_of(row, measured) for row in ablations]),
     ]
-    return Table("table4", "Ablation study", columns, rows, notes, rules, interval_notes_for(rows))
+    return Table("table4", "Ablation study", columns, rows, notes, rules)
 
 
 def _largest(ablations: list[Ablation], cells: list[Cell]) -> list[Cell]:

@@ -9,7 +9,6 @@ from tfcore.report.table import Cell, Table, ranked
 from tfcore.report.tables.published_cells import (
     RELEASE_NOTE,
     difference,
-    interval_notes_for,
     notes_for,
     published_cell,
     runs_note,
@@ -70,7 +69,7 @@ def category_table(number: int, measured: Measured) -> Table:
     release_notes = [RELEASE_NOTE] if place.from_paper and metric == "aupro" else []
     notes = [*notes_for(rows), *release_notes, *_category_notes(measured, place.dataset, sources)]
     title = f"{caption}: {place.title}"
-    return Table(f"table{number}", title, columns, rows, notes, [len(rows) - 1], interval_notes_for(rows))
+    return Table(f"table{number}", title, columns, rows, notes, [len(rows) - 1])
 
 
 def _published_cells(place: Place, category: str, methods: list[str]) -> list[Cell]:
@@ -125,7 +124,7 @@ def dataset_table(dataset: str, measured: Measured) -> Table:
         rows.append(row)
     title = f"Image AUROC and AUPRO (%) by category: {measured.settings.datasets[dataset].title}"
     notes = [*notes_for(rows), *_category_notes(measured, dataset, sources)]
-    return Table(f"table_{dataset}", title, columns, rows, notes, [len(rows) - 1], interval_notes_for(rows))
+    return Table(f"table_{dataset}", title, columns, rows, notes, [len(rows) - 1])
 
 
 def epoch_table(number: int, measured: Measured) -> Table:
@@ -143,7 +142,7 @@ def epoch_table(number: int, measured: Measured) -> Table:
         _epochs_note(measured.settings, points, place.dataset),
     ]
     title = f"Image AUROC (%) with the epoch tuned for each category: {place.title}"
-    return Table(f"table{number}", title, columns, rows, notes, [len(rows) - 1], interval_notes_for(rows))
+    return Table(f"table{number}", title, columns, rows, notes, [len(rows) - 1])
 
 
 def _epoch_row(measured: Measured, place: Place, category: str, points: list[str]) -> list[Cell | str]:

@@ -15,7 +15,6 @@ from tfcore.report.tables.published_cells import (
     PAPER_DATASETS,
     RELEASE_NOTE,
     difference,
-    interval_notes_for,
     notes_for,
     published_cell,
     runs_note,
@@ -89,7 +88,7 @@ def overview_table(measured: Measured) -> Table:
     runs = runs_note(measured, settings.run.datasets, [source for _, source in sources])
     notes = [*notes_for(rows), *([RELEASE_NOTE] if published_rows else []), runs]
     title = "Anomaly detection (image AUROC, %) and localisation (AUPRO, %)"
-    return Table("table3", title, columns, rows, notes, rules, interval_notes_for(rows))
+    return Table("table3", title, columns, rows, notes, rules)
 
 
 def _groups(measured: Measured) -> list[tuple[str, str | None, bool]]:

@@ -2,9 +2,11 @@
 
 from tfcore.paper.numbers import Number
 from tfcore.report.measured import Measured, Source
-from tfcore.report.table import MARKS, UNKNOWN, Cell
+from tfcore.report.table import Cell
 
 PAPER_DATASETS = ("VisA", "MVTec AD")
+MARKS = {"printed": "", "derived": "†", "other-source": "‡"}
+UNKNOWN = "?"
 
 _MARK_NOTES = {
     UNKNOWN: "? the paper's cell is not known; whoever has it may write it into tfcore/paper/paper_tables.csv.",
@@ -18,10 +20,6 @@ RANK_NOTE = (
 RELEASE_NOTE = (
     "Release: the authors' checkpoints by their own evaluation; its ground truth is resized by another rule "
     "(score.mask_rule: antialiased), which moves AUPRO."
-)
-INTERVAL_NOTE = (
-    "In brackets the bootstrap interval (settings: score.confidence); inside, outside: whether the published value "
-    "lies in it."
 )
 
 
@@ -78,9 +76,3 @@ def notes_for(rows: list[list[Cell | str]]) -> list[str]:
     if any(cell.spread is not None for cell in cells):
         notes.append("± standard deviation over seeds.")
     return notes
-
-
-def interval_notes_for(rows: list[list[Cell | str]]) -> list[str]:
-    """Return the note on brackets, if any cell has an interval."""
-    has_interval = any(isinstance(cell, Cell) and cell.low is not None for row in rows for cell in row)
-    return [INTERVAL_NOTE] if has_interval else []
