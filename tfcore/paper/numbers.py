@@ -20,6 +20,7 @@ PAPER = FOLDER / "paper_tables.csv"
 RELEASE = FOLDER / "authors_release.csv"
 CERTAINTIES = ("printed", "derived", "other-source", "unknown")
 RELEASE_METRICS = ("image_auroc", "aupro", "pixel_auroc", "pixel_ap")
+PAPER_DATASETS = ("VisA", "MVTec AD")
 RELEASE_NAMES = {"visa": "VisA", "mvtec_ad": "MVTec AD"}
 LINE = "line"  # where a row stands in its file, for messages
 _KEYS = ["table", "dataset", "category", "method", "metric"]

@@ -7,9 +7,8 @@ from statistics import mean, stdev
 import pandas as pd
 
 from tfcore.metrics.gather import AVERAGE
-from tfcore.metrics.rows import COLUMNS
-from tfcore.paper.numbers import paper_categories
-from tfcore.report.table import Cell
+from tfcore.paper.numbers import PAPER_DATASETS, paper_categories
+from tfcore.report.table import Cell, numbers_of
 from tfcore.runs.stages import method_of, shared_variant
 from tfcore.runtime.errors import UserError
 from tfcore.settings.variants import Settings
@@ -31,8 +30,7 @@ METRICS = (
     ReportedMetric("aupro", "Loc AUPRO", "AUPRO", "Loc. AUPRO", "Loc."),
 )
 
-_Key = tuple[str, str, str, str, str, str]  # method, dataset, category, variant, point, metric
-_Value = tuple[float, float | None, float | None]  # value, low, high in per cent
+_KEY = ["method", "dataset", "category", "variant", "point", "metric"]
 
 
 @dataclass(frozen=True)
@@ -45,38 +43,62 @@ class Source:
 
 
 class Measured:
-    """Measured numbers as table cells, in per cent; what has not been measured is an empty cell."""
+    """Measured numbers as table cells, in per cent; what has not been measured is an empty cell.
+
+    Where a dataset is asked for, ``AVERAGE`` is the average over all of them, and as a category that of the dataset.
+    """
 
     def __init__(self, rows: pd.DataFrame, settings: Settings) -> None:
         self.settings = settings
-        self._cells: dict[_Key, dict[str, _Value]] = defaultdict(dict)
-        self._parts: dict[tuple[str, ...], set[str]] = defaultdict(set)
-        seeds = {str(seed) for seed in settings.run.seeds}
-        self.left_out = sorted(set(rows["seed"].astype(str)) - seeds)  # seeds that the benchmark does not cover
-        for row in rows[rows["seed"].astype(str).isin(seeds)][list(COLUMNS)].to_dict("records"):
-            dataset, category, point, metric = (str(row[name]) for name in ("dataset", "category", "point", "metric"))
-            key = (str(row["method"]), dataset, category, str(row["variant"]), point, metric)
-            if str(row["seed"]) in self._cells[key]:
+        self._cells: dict[tuple[str, ...], dict[str, Cell]] = defaultdict(dict)  # by _KEY, then by seed
+        self._parts: dict[tuple[str, ...], set[str]] = defaultdict(set)  # of an average: categories, or datasets
+        rows = rows.astype(dict.fromkeys([*_KEY, "seed"], str))
+        covered = rows["seed"].isin([str(seed) for seed in settings.run.seeds])
+        self.left_out = sorted(set(rows["seed"][~covered]))  # seeds that the benchmark does not cover
+        for row in rows[covered].to_dict("records"):
+            method, dataset, category, *rest = key = tuple(row[name] for name in _KEY)
+            if row["seed"] in self._cells[key]:
                 raise UserError(f"metrics: two rows for {'/'.join(key)}, seed {row['seed']}; gather the scores again")
             low, high = (None if pd.isna(row[name]) else 100 * float(row[name]) for name in ("low", "high"))
-            if (dataset, category) != (AVERAGE, AVERAGE):  # the parts of an average: categories, or datasets
-                whole, part = (AVERAGE, dataset) if category == AVERAGE else (dataset, category)
-                self._parts[key[0], whole, key[3], point, metric].add(part)
-            self._cells[key][str(row["seed"])] = (100 * float(row["value"]), low, high)
+            self._cells[key][row["seed"]] = Cell(100 * float(row["value"]), low, high)
+            if category != AVERAGE:
+                self._parts[method, dataset, *rest].add(category)
+            elif dataset != AVERAGE:
+                self._parts[method, AVERAGE, *rest].add(dataset)
         named = (settings.tables.baseline, settings.ablation_baseline, *settings.tables.compare)
         self.covered = {*settings.selected_variants, *named}  # variants that the benchmark covers
         self.used: set[tuple[str, str, str, str, str]] = set()  # method, dataset, category, variant, seed looked up
         self._methods = {variant: method_of(settings, variant) for variant in settings.variants}
         known = {method.name for method in self._methods.values()}
         self.other_methods = sorted(set(rows["method"]) - known)  # whose maps somebody has scored
+        self.from_paper = any(map(self.published_name, settings.run.datasets))  # whether any dataset is the paper's
+
+    @property
+    def datasets(self) -> list[str]:
+        """Return the selected datasets, and their average where there are several."""
+        selected = self.settings.run.datasets
+        return [*selected, *([AVERAGE] if len(selected) > 1 else [])]
+
+    def title(self, dataset: str) -> str:
+        """Return a dataset's name for readers."""
+        return "Average" if dataset == AVERAGE else self.settings.datasets[dataset].title
 
     def categories(self, dataset: str) -> list[str]:
         """Return the categories of a dataset that the benchmark covers."""
         return self.settings.datasets[dataset].categories
 
+    def published_name(self, dataset: str) -> str | None:
+        """Return the paper's name of a dataset; it has an average over its own two alone."""
+        if dataset != AVERAGE:
+            return self.settings.datasets[dataset].published
+        names = [self.published_name(name) or "" for name in self.settings.run.datasets]
+        return "Average" if sorted(names) == sorted(PAPER_DATASETS) else None
+
     def covers_paper(self, dataset: str) -> bool:
         """Return whether the categories are the paper's; averages over others are of different things."""
-        published = self.settings.datasets[dataset].published
+        published = self.published_name(dataset)
+        if dataset == AVERAGE:
+            return published is not None and all(map(self.covers_paper, self.settings.run.datasets))
         return published is not None and set(self.categories(dataset)) == set(paper_categories(published))
 
     def sources(self) -> list[tuple[str, Source]]:
@@ -95,27 +117,25 @@ class Measured:
 
     def category(self, dataset: str, category: str, metric: str, source: Source) -> Cell:
         """Return the cell of one category: the value with its interval, or mean and deviation over seeds."""
-        return _cell(self._seeds(dataset, category, metric, source))
+        if category == AVERAGE:
+            return self.average(dataset, metric, source)
+        return _over_seeds(self._seeds(dataset, category, metric, source))
 
     def average(self, dataset: str, metric: str, source: Source, only: list[str] | None = None) -> Cell:
         """Return the average over a dataset's categories (or those in ``only``), marked (k/n) while incomplete."""
+        if dataset == AVERAGE:
+            return self.overall(metric, source)
         categories = self.categories(dataset)
         names = [name for name in self.measured_categories(dataset, metric, source) if only is None or name in only]
-        if not names:
-            return Cell()
         if names == categories and (gathered := self._gathered(dataset, categories, metric, source)):
-            return _cell(gathered)
-        value = mean(
-            mean(number for number, _, _ in self._seeds(dataset, name, metric, source).values()) for name in names
-        )
-        count = "" if len(names) == len(categories) else f"{len(names)}/{len(categories)}"
-        return Cell(value, mark=f" ({count})" if count else "", about=count)
+            return _over_seeds(gathered)
+        return average_of([self.category(dataset, name, metric, source) for name in names], len(categories))
 
     def overall(self, metric: str, source: Source) -> Cell:
         """Return the mean of the averages over all selected datasets; empty until each has something."""
         datasets = self.settings.run.datasets
         averages = [self.average(dataset, metric, source) for dataset in datasets]
-        values = [cell.value for cell in averages if cell.value is not None]
+        values = numbers_of(averages)
         if len(values) < len(datasets):
             return Cell()
         if any(cell.mark for cell in averages):
@@ -123,9 +143,9 @@ class Measured:
         if len(datasets) == 1:
             return averages[0]
         gathered = self._gathered(AVERAGE, datasets, metric, source)
-        return _cell(gathered) if gathered else Cell(mean(values))
+        return _over_seeds(gathered) if gathered else Cell(mean(values))
 
-    def _gathered(self, dataset: str, parts: list[str], metric: str, source: Source) -> dict[str, _Value]:
+    def _gathered(self, dataset: str, parts: list[str], metric: str, source: Source) -> dict[str, Cell]:
         """Return the averages by seed that gathering made (`tfcore.metrics.gather`), if they are over these parts.
 
         Parts are the categories of a dataset, or all datasets: metrics of more than the benchmark covers have been
@@ -137,13 +157,10 @@ class Measured:
                 return self._seeds(dataset, AVERAGE, metric, source)
         return {}
 
-    def complete(self, dataset: str, metric: str, source: Source) -> bool:
-        """Return whether every category of the dataset has been measured."""
-        return all(self._seeds(dataset, name, metric, source) for name in self.categories(dataset))
-
-    def measured_categories(self, dataset: str, metric: str, source: Source) -> list[str]:
-        """Return the categories that have been measured."""
-        return [name for name in self.categories(dataset) if self._seeds(dataset, name, metric, source)]
+    def measured_categories(self, dataset: str, metric: str, *sources: Source) -> list[str]:
+        """Return the categories that have been measured for every source."""
+        names = self.categories(dataset)
+        return [name for name in names if all(self._seeds(dataset, name, metric, source) for source in sources)]
 
     def points(self, prefix: str, source: Source) -> list[str]:
         """Return the sweep points that begin with ``prefix`` (``lambda=``, ``epoch=``), in order of their number."""
@@ -156,15 +173,14 @@ class Measured:
 
         Shared results count once; rows of the paper whose variant is not selected (`run.variants`) do not count.
         """
-        wanted = {str(seed) for seed in self.settings.run.seeds}
         distinct = {(source.method, self._names(source)[-1]) for source in sources if source.variant in self.covered}
         found = [
-            len(wanted & set(self._seeds(dataset, category, "image_auroc", Source(variant, method=method))))
+            len(self._seeds(dataset, category, "image_auroc", Source(variant, method=method)))
             for method, variant in distinct
             for dataset in datasets
             for category in self.settings.covered_categories(dataset, variant)
         ]
-        return sum(found), len(found) * len(wanted)
+        return sum(found), len(found) * len(self.settings.run.seeds)
 
     def _names(self, source: Source) -> list[str]:
         """Return the variants under whose names a source may have been scored: those that share all of its results."""
@@ -172,8 +188,8 @@ class Measured:
         shared = shared_variant(self.settings, "score", source.variant) if known else source.variant
         return list(dict.fromkeys([source.variant, shared]))
 
-    def _seeds(self, dataset: str, category: str, metric: str, source: Source) -> dict[str, _Value]:
-        """Return values by seed; a variant that shares everything with another may have the other's."""
+    def _seeds(self, dataset: str, category: str, metric: str, source: Source) -> dict[str, Cell]:
+        """Return the cells by seed; a variant that shares everything with another may have the other's."""
         method = self.method(source)
         for variant in self._names(source):
             if found := self._cells.get((method, dataset, category, variant, source.point, metric)):
@@ -182,9 +198,18 @@ class Measured:
         return {}
 
 
-def _cell(found: dict[str, _Value]) -> Cell:
-    """Return the value with its interval, or mean and deviation over seeds; empty without any."""
-    values = [value for value, _, _ in found.values()]
-    if len(values) < 2:
-        return Cell(*next(iter(found.values()))) if found else Cell()
+def average_of(cells: list[Cell], total: int) -> Cell:
+    """Return the mean of categories, marked (k/n) unless it is over all ``total``; empty without any."""
+    values = numbers_of(cells)
+    if len(values) in (0, total):
+        return Cell(mean(values)) if values else Cell()
+    count = f"{len(values)}/{total}"
+    return Cell(mean(values), mark=f" ({count})", about=count)
+
+
+def _over_seeds(found: dict[str, Cell]) -> Cell:
+    """Return the cell of a single seed as it is, or mean and deviation over seeds; empty without any."""
+    if len(found) < 2:
+        return next(iter(found.values()), Cell())
+    values = numbers_of(found.values())
     return Cell(mean(values), spread=stdev(values), seeds=len(values))

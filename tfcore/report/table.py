@@ -3,8 +3,9 @@
 import csv
 import io
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from itertools import groupby
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -86,6 +87,16 @@ def ranked(cells: list[Cell]) -> list[Cell]:
         return cells
     ranks = [1 + sum(other > value for other in values) for value in values]
     return [replace(cell, rank=rank if rank <= 3 else 0) for cell, rank in zip(cells, ranks, strict=True)]
+
+
+def numbers_of(cells: Iterable[Cell | None]) -> list[float]:
+    """Return the values of those cells that have one."""
+    return [cell.value for cell in cells if cell is not None and cell.value is not None]
+
+
+def rules_between_groups(rows: list[list[Cell | str]]) -> list[int]:
+    """Return the rows whose first text is another one than in the row above."""
+    return [line for line, (above, row) in enumerate(pairwise(rows), 1) if row[0] != above[0]]
 
 
 def cell_text(cell: Cell | str, markup: Markup = "text", intervals: bool = False) -> str:

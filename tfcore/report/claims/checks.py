@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from statistics import mean
 
-from tfcore.paper.numbers import Check, names_in
+from tfcore.paper.numbers import PAPER_DATASETS, Check, names_in
 from tfcore.report.measured import Measured, Source
 from tfcore.report.table import Cell
 from tfcore.report.tables.ablations import PAPER_ROWS, change, source_of
 from tfcore.report.tables.by_category import tuned_average
-from tfcore.report.tables.published_cells import PAPER_DATASETS
 from tfcore.runs.needed import dataset_for
 
 TOLERANCE = 0.5  # p.p., where no interval says how sure a number is

@@ -3,10 +3,9 @@
 from collections.abc import Callable, Sequence
 
 from tfcore.metrics.gather import AVERAGE
-from tfcore.paper.numbers import Check, Number, names_in, paper, paper_categories, paper_names
+from tfcore.paper.numbers import PAPER_DATASETS, Check, Number, names_in, paper, paper_categories, paper_names
 from tfcore.report.claims.checks import ROUNDING, Evidence, Part
 from tfcore.report.measured import METRICS
-from tfcore.report.tables.published_cells import PAPER_DATASETS
 
 OURS = "TransFusion"
 COPIED = "(Table 3 rows)"  # the source of cells that copies of Table 3 have

@@ -1,5 +1,6 @@
 """Figures that are curves: the sweeps over λ and the filter (Figs. 7 and 8), and the losses of training."""
 
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -33,19 +34,16 @@ def sweep_data(kind: str, measured: Measured) -> pd.DataFrame:
     """
     settings = measured.settings
     source = Source(settings.tables.baseline)
-    points = measured.points(f"{kind}=", source)
+    points = [Source(source.variant, point) for point in measured.points(f"{kind}=", source)]
     rows = []
-    for dataset in settings.run.datasets:
-        for metric in METRICS:
-            sources = [Source(source.variant, point) for point in points]
-            found = [set(measured.measured_categories(dataset, metric.name, each)) for each in sources]
-            common = sorted(set.intersection(*(each for each in found if each))) if any(found) else []
-            for each in sources:
-                cell = measured.average(dataset, metric.name, each, only=common)
-                if cell.value is not None:
-                    point = float(each.point.removeprefix(f"{kind}="))
-                    title = settings.datasets[dataset].title
-                    rows.append((title, metric.name, point, cell.value, len(common), len(measured.categories(dataset))))
+    for dataset, metric in product(settings.run.datasets, METRICS):
+        there = [each for each in points if measured.measured_categories(dataset, metric.name, each)]
+        common, total = measured.measured_categories(dataset, metric.name, *there), len(measured.categories(dataset))
+        for each in there:
+            cell = measured.average(dataset, metric.name, each, only=common)
+            if cell.value is not None:
+                point = float(each.point.removeprefix(f"{kind}="))
+                rows.append((measured.title(dataset), metric.name, point, cell.value, len(common), total))
     return pd.DataFrame(rows, columns=["dataset", "metric", kind, "value", "categories", "of"])
 
 

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from tfcore.metrics.gather import AVERAGE, read_metrics
 from tfcore.operations.cost import Cost, cost_rows, read_jobs, table_costs, total
-from tfcore.paper.numbers import paper, release
+from tfcore.paper.numbers import PAPER_DATASETS, paper, release
 from tfcore.report.claims.claims import VERDICTS, claims_table
 from tfcore.report.figures.curves import curve_name, setting_used, sweep_data
 from tfcore.report.figures.test_images import read_samples
@@ -23,7 +23,7 @@ from tfcore.report.page.table_views import PageTable, page_table
 from tfcore.report.table import Cell, cell_text
 from tfcore.report.tables.ablations import ablation_rows, change, published_change, source_of
 from tfcore.report.tables.overview import make_table
-from tfcore.report.tables.published_cells import PAPER_DATASETS, difference
+from tfcore.report.tables.published_cells import difference
 from tfcore.runs.needed import TABLES, further_datasets, shown_runs, shown_settings
 from tfcore.runs.run import Run
 from tfcore.runs.stages import shared_run

@@ -1,12 +1,13 @@
 """Table 4: every ablation of the paper and every further variant, as differences to the full model."""
 
 from dataclasses import dataclass, replace
+from itertools import product
 
 from tfcore.metrics.gather import AVERAGE
 from tfcore.paper.numbers import paper
 from tfcore.report.measured import METRICS, Measured, Source
-from tfcore.report.table import Cell, Table
-from tfcore.report.tables.published_cells import notes_for, published_cell, runs_note
+from tfcore.report.table import Cell, Table, numbers_of, rules_between_groups
+from tfcore.report.tables.published_cells import RANK_NOTE, notes_for, published_cell, runs_note
 
 FULL = "TransFusion (full, T=20, linear)"  # the paper's row of the full model, as named in paper_tables.csv
 
@@ -47,9 +48,8 @@ PAPER_ROWS = [
 def ablation_rows(measured: Measured) -> list[Ablation]:
     """Return the paper's rows that this benchmark has or the paper reports, then every further variant by its name."""
     settings = measured.settings
-    from_paper = any(settings.datasets[name].published for name in settings.run.datasets)
     selected = settings.selected_variants
-    rows = [row for row in PAPER_ROWS if from_paper or row.variant is None or row.variant in selected]
+    rows = [row for row in PAPER_ROWS if measured.from_paper or row.variant is None or row.variant in selected]
     known = {row.variant for row in PAPER_ROWS} | {settings.ablation_baseline}
     return rows + [Ablation("Further", name, name, None) for name in selected if name not in known]
 
@@ -62,11 +62,7 @@ def source_of(row: Ablation, measured: Measured) -> Source:
 def change(measured: Measured, dataset: str, metric: str, source: Source) -> Cell:
     """Return the average minus the full model's, over the categories that both have, in percentage points."""
     baseline = Source(measured.settings.ablation_baseline)
-    common = [
-        name
-        for name in measured.measured_categories(dataset, metric, source)
-        if name in measured.measured_categories(dataset, metric, baseline)
-    ]
+    common = measured.measured_categories(dataset, metric, source, baseline)
     here, full = (measured.average(dataset, metric, each, only=common) for each in (source, baseline))
     if here.value is None or full.value is None:
         return Cell()
@@ -79,47 +75,42 @@ def published_change(dataset: str, row: str | None, metric: str) -> Cell:
         return Cell()
     if row == FULL:
         return Cell(0.0, signed=True)
-    printed = paper("Table 4", dataset, AVERAGE, row, f"{metric} difference (p.p.)")
-    if printed is not None and printed.value is not None:
-        return replace(published_cell(printed), signed=True)
-    cells = [paper("Table 4", dataset, AVERAGE, name, metric) for name in (row, FULL)]
-    values = [cell.value for cell in cells if cell is not None and cell.value is not None]
+    printed = published_cell(paper("Table 4", dataset, AVERAGE, row, f"{metric} difference (p.p.)"))
+    if printed.value is not None:
+        return replace(printed, signed=True)
+    cells = [published_cell(paper("Table 4", dataset, AVERAGE, name, metric)) for name in (row, FULL)]
+    values = numbers_of(cells)
     if len(values) == 2:
         return Cell(values[0] - values[1], signed=True, mark="†", about="derived")
-    return published_cell(printed or cells[0])
+    return printed if printed.mark else next(cell for cell in cells if cell.value is None)
 
 
 def ablation_table(measured: Measured) -> Table:
     """Make Table 4; the largest difference of each group is bold, among measured and among published ones apart."""
-    settings = measured.settings
-    ablations = ablation_rows(measured)
+    ablations, datasets = ablation_rows(measured), measured.settings.run.datasets
+    sources = [source_of(row, measured) for row in ablations]
     columns = [("", "Group"), ("", "Row")]
-    body: list[list[Cell]] = [[] for _ in ablations]
-    for dataset in settings.run.datasets:
-        published = settings.datasets[dataset].published
-        for metric in METRICS:
-            group = f"{settings.datasets[dataset].title} {metric.task}"
-            sources = [source_of(row, measured) for row in ablations]
-            blocks = [("measured", [measured.average(dataset, metric.name, source) for source in sources])]
-            changes = [change(measured, dataset, metric.name, source) for source in sources]
-            blocks.append(("Δ measured", _largest(ablations, changes)))
-            if published:
-                there = [published_change(published, row.published, metric.published) for row in ablations]
-                blocks.append(("Δ published", _largest(ablations, there)))
-            for title, cells in blocks:
-                columns.append((group, title))
-                for line, cell in zip(body, cells, strict=True):
-                    line.append(cell)
-    rows: list[list[Cell | str]] = [[row.group, row.label, *cells] for row, cells in zip(ablations, body, strict=True)]
-    rules = [line for line in range(1, len(ablations)) if ablations[line].group != ablations[line - 1].group]
+    body: list[list[Cell]] = []
+    for dataset, metric in product(datasets, METRICS):
+        blocks = {"measured": [measured.average(dataset, metric.name, source) for source in sources]}
+        changes = [change(measured, dataset, metric.name, source) for source in sources]
+        blocks["Δ measured"] = _largest(ablations, changes)
+        if published := measured.published_name(dataset):
+            there = [published_change(published, row.published, metric.published) for row in ablations]
+            blocks["Δ published"] = _largest(ablations, there)
+        columns += [(f"{measured.title(dataset)} {metric.task}", title) for title in blocks]
+        body += blocks.values()
+    rows: list[list[Cell | str]] = [
+        [row.group, row.label, *cells] for row, *cells in zip(ablations, *body, strict=True)
+    ]
     notes = [
         "Det.: image AUROC (%), Loc.: AUPRO (%), averages over the categories. Δ: difference to the full model in "
         "percentage points, over the categories that both have.",
         "Bold: the largest difference of its group, where all of the group are known.",
-        *(note for note in notes_for(rows) if not note.startswith("First, second")),
-        runs_note(measured, settings.run.datasets, [source_of(row, measured) for row in ablations]),
+        *(note for note in notes_for(rows) if note != RANK_NOTE),
+        runs_note(measured, datasets, sources),
     ]
-    return Table("table4", "Ablation study", columns, rows, notes, rules)
+    return Table("table4", "Ablation study", columns, rows, notes, rules_between_groups(rows))
 
 
 def _largest(ablations: list[Ablation], cells: list[Cell]) -> list[Cell]:
@@ -127,11 +118,11 @@ def _largest(ablations: list[Ablation], cells: list[Cell]) -> list[Cell]:
     marked = list(cells)
     for group in {row.group for row in ablations} - {"Full model"}:
         lines = [line for line, row in enumerate(ablations) if row.group == group]
-        sizes = [abs(round(value, 1)) for line in lines if (value := cells[line].value) is not None]
-        stands_on = {cells[line].mark for line, size in zip(lines, sizes, strict=False) if size}
+        sizes = [abs(round(value, 1)) for value in numbers_of(cells[line] for line in lines)]
         if len(sizes) < len(lines) or len(lines) < 2 or max(sizes) == 0:
             continue
-        if len(stands_on) > 1 and any(cells[line].incomplete for line in lines):
+        over = {cells[line].mark for line, size in zip(lines, sizes, strict=True) if size}
+        if len(over) > 1 and any(cells[line].incomplete for line in lines):
             continue  # over other categories another one may be the largest
         for line, size in zip(lines, sizes, strict=True):
             if size == max(sizes):

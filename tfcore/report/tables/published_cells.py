@@ -4,7 +4,6 @@ from tfcore.paper.numbers import Number
 from tfcore.report.measured import Measured, Source
 from tfcore.report.table import Cell
 
-PAPER_DATASETS = ("VisA", "MVTec AD")
 MARKS = {"printed": "", "derived": "†", "other-source": "‡"}
 UNKNOWN = "?"
 
@@ -52,10 +51,9 @@ def runs_note(measured: Measured, datasets: list[str], sources: list[Source]) ->
     done, wanted = measured.runs(datasets, sources)
     note = f"Stands on {done} of {wanted} runs." + (" Empty cells have not been measured yet." if done < wanted else "")
     for name in datasets:
-        dataset = measured.settings.datasets[name]
-        if dataset.published and not measured.covers_paper(name):
-            covered = ", ".join(dataset.categories)
-            note += f" {dataset.title} is measured on {covered}, so its average is not comparable with published ones."
+        if measured.published_name(name) and not measured.covers_paper(name):
+            title, covered = measured.title(name), ", ".join(measured.categories(name))
+            note += f" {title} is measured on {covered}, so its average is not comparable with published ones."
     if any(source.variant not in measured.covered for source in sources):
         note += " Variants that run.variants leaves out are not among them."
     if measured.left_out:

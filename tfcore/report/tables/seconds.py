@@ -7,7 +7,7 @@ import pandas as pd
 
 from tfcore.metrics.gather import one_line
 from tfcore.paper.numbers import paper, paper_names
-from tfcore.report.table import Cell, Table
+from tfcore.report.table import Cell, Table, rules_between_groups
 from tfcore.report.tables.published_cells import notes_for, published_cell
 from tfcore.runtime.errors import UserError
 
@@ -41,19 +41,14 @@ def speed_table(timing: Path | None) -> Table:
         cell = published_cell(paper("Table 5", "A100", "", method, "Inference time [s]"), digits=2)
         rows.append(["published", method, "A100", "", "", cell])
     notes = [*notes_for(rows), "Published: the batch size is not known; TransFusion has T = 20."]
-    rules = [len(rows)]
     if timing is not None and Path(timing).exists():
         for row in read_timing(timing).to_dict("records"):
-            cell = _measured_cell(float(row["seconds_per_image"]))
+            seconds = float(row["seconds_per_image"])
+            cell = Cell(about=OUT_OF_MEMORY) if isnan(seconds) else Cell(seconds, digits=2 if seconds >= 1 else 4)
             rows.append(["measured", "TransFusion", str(row["device"]), str(row["steps"]), str(row["batch"]), cell])
         if any(isinstance(row[-1], Cell) and row[-1].about == OUT_OF_MEMORY for row in rows):
             notes.append("Empty: out of memory, the batch did not fit on the device.")
     else:
         notes.append("Nothing is measured yet: `python -m tfcore time-inference` writes results/timing.csv.")
     columns = [("", name) for name in ("Origin", "Method", "Device", "T", "Batch", "Seconds per image")]
-    return Table("table5", "Inference time", columns, rows, notes, rules)
-
-
-def _measured_cell(seconds: float) -> Cell:
-    """Return a measured time as a cell; an empty one for NaN."""
-    return Cell(about=OUT_OF_MEMORY) if isnan(seconds) else Cell(seconds, digits=2 if seconds >= 1 else 4)
+    return Table("table5", "Inference time", columns, rows, notes, rules_between_groups(rows))
