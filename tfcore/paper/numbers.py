@@ -33,7 +33,6 @@ class Number:
     value: float | None
     certainty: str
     source: str = ""
-    note: str = ""
 
 
 def published_digest() -> str:
@@ -99,7 +98,7 @@ def _cells(file: Path) -> dict[tuple[str, ...], Number]:
     cells = {}
     for row in paper_tables(file).to_dict("records"):
         value = None if pd.isna(row["value"]) else float(row["value"])
-        cells[tuple(row[key] for key in _KEYS)] = Number(value, row["certainty"], row["source"], row["note"])
+        cells[tuple(row[key] for key in _KEYS)] = Number(value, row["certainty"], row["source"])
     return cells
 
 
@@ -110,19 +109,14 @@ def paper(table: str, dataset: str, category: str, method: str, metric: str) -> 
 
 def paper_names(table: str, column: str) -> list[str]:
     """Return the names in a column (``method``, ``category``, …) of one of the paper's tables, in the paper's order."""
-    return list(_names(table, column))
+    rows = paper_tables()
+    return list(dict.fromkeys(rows.loc[rows["table"] == table, column]))
 
 
 def paper_categories(dataset: str) -> list[str]:
     """Return the categories of ``VisA`` or ``MVTec AD`` in the paper's order; none for another dataset."""
     table = {"VisA": "Table 1", "MVTec AD": "Table 2"}.get(dataset)
     return [name for name in paper_names(table, "category") if name != "average"] if table else []
-
-
-@lru_cache(maxsize=64)
-def _names(table: str, column: str) -> tuple[str, ...]:
-    rows = paper_tables()
-    return tuple(dict.fromkeys(rows.loc[rows["table"] == table, column]))
 
 
 @lru_cache(maxsize=4)
@@ -153,8 +147,7 @@ def release(dataset: str, category: str, metric: str) -> Number | None:
 
 def statements() -> list[dict[str, str]]:
     """Return the paper's statements: id, statement and where in the paper."""
-    names = ("id", "statement", "where")
-    return [{name: row[name] for name in names} for row in _rows(FOLDER / "paper_statements.csv", names)]
+    return _rows(FOLDER / "paper_statements.csv", ("id", "statement", "where"))
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import Literal
 
 from tabulate import tabulate
 
+from tfcore.paper.numbers import Number
 from tfcore.runtime.files import write_text
 
 INTERVAL_NOTE = (
@@ -89,7 +90,7 @@ def ranked(cells: list[Cell]) -> list[Cell]:
     return [replace(cell, rank=rank if rank <= 3 else 0) for cell, rank in zip(cells, ranks, strict=True)]
 
 
-def numbers_of(cells: Iterable[Cell | None]) -> list[float]:
+def numbers_of(cells: Iterable[Cell | Number | None]) -> list[float]:
     """Return the values of those cells that have one."""
     return [cell.value for cell in cells if cell is not None and cell.value is not None]
 

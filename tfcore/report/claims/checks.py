@@ -7,7 +7,7 @@ from statistics import mean
 
 from tfcore.paper.numbers import PAPER_DATASETS, Check, names_in
 from tfcore.report.measured import Measured, Source
-from tfcore.report.table import Cell
+from tfcore.report.table import Cell, numbers_of
 from tfcore.report.tables.ablations import PAPER_ROWS, change, source_of
 from tfcore.report.tables.by_category import tuned_average
 from tfcore.runs.needed import dataset_for
@@ -50,11 +50,10 @@ class Evidence:
         if published != "Average":
             name = self.dataset(published)
             return _whole(self.measured.average(name, metric, source)) if name else Cell()
-        cells = [self.average(name, metric, source) for name in PAPER_DATASETS]
-        values = [cell.value for cell in cells if cell.value is not None]
-        if len(values) < len(cells):
+        values = numbers_of(self.average(name, metric, source) for name in PAPER_DATASETS)
+        if len(values) < len(PAPER_DATASETS):
             return Cell()
-        only_these = len(self.measured.settings.run.datasets) == len(cells)
+        only_these = len(self.measured.settings.run.datasets) == len(values)
         return self.measured.overall(metric, source) if only_these else Cell(mean(values))  # the first has an interval
 
     def change(self, published: str, metric: str, row: str) -> Cell:
@@ -70,8 +69,8 @@ class Evidence:
 
     def curve(self, check: Check, dataset: str) -> dict[float, float]:
         """Return the average by the number of the check's sweep points (``lambda=``, ``kernel=``)."""
-        points = [Source(self.baseline.variant, point) for point in self.measured.points(check.of, self.baseline)]
-        cells = {point.point: self.average(dataset, check.metric, point) for point in points}
+        points = self.measured.points(check.of, self.baseline)
+        cells = {point: self.average(dataset, check.metric, Source(self.baseline.variant, point)) for point in points}
         return {float(point.removeprefix(check.of)): value for point, value in _values(cells).items()}
 
 
@@ -121,7 +120,7 @@ def number(evidence: Evidence, check: Check) -> Part:
 def rising(evidence: Evidence, check: Check) -> Part:
     """Check that the average rises from each stated row of Table 4 to the next."""
     rows = names_in(check.stated)
-    values = _values({row: evidence.row(check.dataset, check.metric, row) for row in rows}).values()
+    values = numbers_of(evidence.row(check.dataset, check.metric, row) for row in rows)
     if len(values) < len(rows):
         return Part(f"{check.dataset} –")
     text = ", ".join(f"{value:.1f}" for value in values)
@@ -160,8 +159,5 @@ def largest_hurts_visa_more(evidence: Evidence, check: Check) -> Part:
 
 KINDS: dict[str, Callable[[Evidence, Check], Part]] = {
     **dict.fromkeys(NUMBERS, number),
-    "rising": rising,
-    "lowest": lowest,
-    "robust_sweep": robust_sweep,
-    "largest_hurts_visa_more": largest_hurts_visa_more,
+    **{check.__name__: check for check in (rising, lowest, robust_sweep, largest_hurts_visa_more)},
 }

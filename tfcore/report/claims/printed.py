@@ -1,28 +1,25 @@
 """Checks that need cells of the paper's tables: TransFusion among the others, and what the tables say of themselves."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from tfcore.metrics.gather import AVERAGE
-from tfcore.paper.numbers import PAPER_DATASETS, Check, Number, names_in, paper, paper_categories, paper_names
+from tfcore.paper.numbers import PAPER_DATASETS, Check, names_in, paper, paper_categories, paper_names
 from tfcore.report.claims.checks import ROUNDING, Evidence, Part
 from tfcore.report.measured import METRICS
+from tfcore.report.table import numbers_of
 
 OURS = "TransFusion"
 COPIED = "(Table 3 rows)"  # the source of cells that copies of Table 3 have
-TITLES = {metric.name: metric for metric in METRICS}
-
-
-def _known(cells: Sequence[Number | None]) -> list[float]:
-    return [cell.value for cell in cells if cell is not None and cell.value is not None]
+NAMES = {metric.name: metric for metric in METRICS}  # what the paper's tables call a metric
 
 
 def best_categories(evidence: Evidence, check: Check) -> Part:
     """Check in how many categories the measured value reaches every other method's printed one (Table 1)."""
     others = [name for name in paper_names("Table 1", "method") if name != OURS]
-    categories, title = paper_categories(check.dataset), TITLES[check.metric].title
+    categories, title = paper_categories(check.dataset), NAMES[check.metric].title
     measured, best = evidence.categories(check.dataset, check.metric), 0
     for category in categories:
-        values = _known([paper("Table 1", check.dataset, category, name, title) for name in others])
+        values = numbers_of(paper("Table 1", check.dataset, category, name, title) for name in others)
         if len(values) < len(others):
             return Part("needs the other methods' cells of Table 1", unknown=True)
         if category not in measured:
@@ -33,13 +30,11 @@ def best_categories(evidence: Evidence, check: Check) -> Part:
 
 def lacking_are_highest(_: Evidence, check: Check) -> Part:
     """Check that the cells of a column of Table 3 that copies lack are so many, and higher than the others."""
-    metric = TITLES[check.metric]
-    cells = [
-        paper("Table 3", check.dataset, AVERAGE, name, metric.published) for name in paper_names("Table 3", "method")
-    ]
-    copied = _known([cell for cell in cells if cell and COPIED in cell.source])
+    metric, methods = NAMES[check.metric], paper_names("Table 3", "method")
+    cells = [paper("Table 3", check.dataset, AVERAGE, name, metric.published) for name in methods]
+    copied = numbers_of(cell for cell in cells if cell and COPIED in cell.source)
     lacking = [cell for cell in cells if cell and COPIED not in cell.source]
-    known = _known(lacking)
+    known = numbers_of(lacking)
     highest = len(lacking) == check.number and all(value > max(copied) for value in known)
     missing = highest and len(known) < len(lacking)
     text = f"{check.dataset} {metric.task} {len(known)} of {len(lacking)} cells known"
@@ -63,8 +58,8 @@ def faster_than(_: Evidence, check: Check) -> Part:
 
 def printed_average_differs(_: Evidence, check: Check) -> Part:
     """Check that a method's printed average over both datasets (Table 3) is not that of its two cells."""
-    title = TITLES[check.metric].published
-    values = _known([paper("Table 3", name, AVERAGE, check.of, title) for name in (*PAPER_DATASETS, "Average")])
+    title = NAMES[check.metric].published
+    values = numbers_of(paper("Table 3", name, AVERAGE, check.of, title) for name in (*PAPER_DATASETS, "Average"))
     if len(values) < 3:
         return Part(f"needs {check.of}'s cells of Table 3", unknown=True)
     own = (values[0] + values[1]) / 2
@@ -73,11 +68,11 @@ def printed_average_differs(_: Evidence, check: Check) -> Part:
 
 def column_average(_: Evidence, check: Check) -> Part:
     """Check that a method's column of Table 2 gives the average below it, or less; an unknown cell is at most 100."""
-    less, title = check.kind == "column_average_is_less", TITLES[check.metric].title
+    less, title = check.kind == "column_average_is_less", NAMES[check.metric].title
     dataset = PAPER_DATASETS[1]
     categories = paper_categories(dataset)
-    known = _known([paper("Table 2", dataset, name, check.of, title) for name in categories])
-    printed = _known([paper("Table 2", dataset, AVERAGE, check.of, title)])
+    known = numbers_of(paper("Table 2", dataset, name, check.of, title) for name in categories)
+    printed = numbers_of([paper("Table 2", dataset, AVERAGE, check.of, title)])
     if not printed:
         return Part("needs the printed average", unknown=True)
     missing = len(categories) - len(known)
@@ -91,10 +86,6 @@ def column_average(_: Evidence, check: Check) -> Part:
 
 
 KINDS: dict[str, Callable[[Evidence, Check], Part]] = {
-    "best_categories": best_categories,
-    "lacking_are_highest": lacking_are_highest,
-    "faster_than": faster_than,
-    "printed_average_differs": printed_average_differs,
-    "column_average_is_less": column_average,
-    "column_average_agrees": column_average,
+    **{check.__name__: check for check in (best_categories, lacking_are_highest, faster_than, printed_average_differs)},
+    **dict.fromkeys(("column_average_is_less", "column_average_agrees"), column_average),
 }

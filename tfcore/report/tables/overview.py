@@ -11,13 +11,7 @@ from tfcore.report.measured import METRICS, Measured
 from tfcore.report.table import Cell, Table, ranked, rules_between_groups, write_table
 from tfcore.report.tables.ablations import ablation_table
 from tfcore.report.tables.by_category import BY_CATEGORY, category_table, dataset_table, epoch_table
-from tfcore.report.tables.published_cells import (
-    RELEASE_NOTE,
-    difference,
-    notes_for,
-    published_cell,
-    runs_note,
-)
+from tfcore.report.tables.published_cells import RELEASE_NOTE, difference, notes_for, published_cell, runs_note
 from tfcore.report.tables.seconds import speed_table
 from tfcore.runs.needed import PLACES, TABLES, further_datasets
 from tfcore.runtime.errors import UserError
