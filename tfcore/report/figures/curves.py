@@ -13,23 +13,16 @@ from tfcore.report.figures.style import COLOURS, line_look, save, use_style
 from tfcore.report.measured import METRICS, Measured, Source
 from tfcore.runs.needed import shown_runs
 from tfcore.runs.stages import shared_run, stage_settings
-from tfcore.runtime.files import replacing
 from tfcore.settings.variants import Settings
 
 SWEEPS = {"lambda": "λ, weight of $M_{disc}$", "kernel": "side of the mean filter (pixels)"}
 NO_TERMS = ("step", "epoch", "learning_rate", "images_per_second", "category")  # columns of a log beside its losses
 
 
-def write_data(rows: pd.DataFrame, path: Path) -> None:
-    """Write a figure's data beside it, as ``path`` + ``.csv``."""
-    with replacing(f"{path}.csv") as temporary:
-        rows.to_csv(temporary, index=False, float_format="%.6g")
-
-
 def sweep_data(kind: str, measured: Measured) -> pd.DataFrame:
     """Return the averages of the baseline at every sweep point: dataset, metric, point, value in per cent, categories.
 
-    ``kind`` is ``lambda`` or ``kernel``. A dataset whose points stand on different categories is not comparable along
+    ``kind`` is ``lambda`` or ``kernel``. A dataset whose points have different categories is not comparable along
     the curve and is cut to the categories that all points have.
     """
     settings = measured.settings
@@ -56,8 +49,7 @@ def sweep_figure(kind: str, metrics: Path, settings: Settings, out: Path) -> Non
         _sweep_axes(axes, data[data["metric"] == metric.name], kind)
         axes.axvline(setting_used(kind, settings), color="#888888", linewidth=1, linestyle=":", zorder=0)
         axes.set(xlabel=SWEEPS[kind], ylabel=f"{metric.title} (%)")
-    save(figure, out)
-    write_data(data, out)
+    save(figure, out, data)
 
 
 def setting_used(kind: str, settings: Settings) -> float:
@@ -67,7 +59,7 @@ def setting_used(kind: str, settings: Settings) -> float:
 
 
 def curve_name(curve: pd.DataFrame) -> str:
-    """Return the dataset of one curve of `sweep_data`, and on how many categories it stands while incomplete."""
+    """Return the dataset of one curve of `sweep_data`, and of how many categories it is while incomplete."""
     dataset, count, total = (curve[column].iloc[0] for column in ("dataset", "categories", "of"))
     return str(dataset) if count == total else f"{dataset} ({count}/{total} categories)"
 
@@ -104,10 +96,9 @@ def loss_figure(dataset: str, settings: Settings, out: Path) -> None:
     handles, labels = next((each for axes in panels if (each := axes.get_legend_handles_labels())[0]), ([], []))
     figure.supxlabel("epoch", fontsize=8)
     figure.legend(handles, labels, loc="outside upper center", ncols=len(terms) if columns > 2 else 2, fontsize=8)
-    save(figure, out)
     frames = [log.assign(category=category) for category, log in logs.items() if len(log)]
     shown = ["category", "step", "epoch", *terms]
-    write_data(pd.concat(frames)[shown] if frames else pd.DataFrame(columns=shown), out)
+    save(figure, out, pd.concat(frames)[shown] if frames else pd.DataFrame(columns=shown))
 
 
 def _loss_axes(axes: Axes, category: str, log: pd.DataFrame | None, terms: list[str]) -> None:

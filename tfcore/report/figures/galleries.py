@@ -5,17 +5,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from matplotlib import pyplot
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from tfcore.data.packed import Packed
 from tfcore.data.training_data import TrainingData
 from tfcore.methods.registry import method_named
-from tfcore.report.figures.style import DPI, use_style
+from tfcore.report.figures.style import Pixels, use_style
 from tfcore.runtime.files import replacing
 from tfcore.settings.sections import DataSettings
-
-Pixels = NDArray[np.uint8]
 
 ANOMALIES, FOREGROUNDS = 32, 16
 
@@ -58,15 +56,14 @@ def side_by_side(*panels: Pixels) -> Pixels:
 def draw_sheet(strips: Pixels, columns: int, title: str, out: Path) -> None:
     """Draw strips (N, H, W, 3) in a grid with a title; a sheet of photographs is written as PNG alone."""
     use_style()
-    rows = -(-len(strips) // columns)
-    width = 3.0
+    rows, width = -(-len(strips) // columns), 3.0
     height = width * strips.shape[1] / strips.shape[2]
-    figure, axes = pyplot.subplots(rows, columns, figsize=(columns * width, rows * height + 0.4), squeeze=False)
+    figure = Figure(figsize=(columns * width, rows * height + 0.4))
+    axes = figure.subplots(rows, columns, squeeze=False)
     for axis in axes.flat:
         axis.set_axis_off()
     for axis, strip in zip(axes.flat, strips, strict=False):
         axis.imshow(strip)
     figure.suptitle(title)
     with replacing(out) as temporary:
-        figure.savefig(temporary, dpi=DPI, metadata={"Software": None})
-    pyplot.close(figure)
+        figure.savefig(temporary, metadata={"Software": None})

@@ -17,8 +17,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-from tfcore.report.figures.curves import write_data
-from tfcore.report.figures.style import MAP_COLOURS, same_scale, save, use_style
+from tfcore.report.figures.style import MAP_COLOURS, same_scale, save, to_pixels, use_style
 from tfcore.report.figures.test_images import Choice, Samples, Tile, read_samples
 from tfcore.runs.needed import shown_runs
 from tfcore.runtime.errors import UserError
@@ -50,65 +49,53 @@ def reverse_figure(trace: Path, out: Path) -> None:
     scale = Normalize(0, 1)
     for column, step in enumerate(shown):
         for row, name in enumerate(("x_t", "mask", "anomaly", "normal")):
-            _draw(grid[row, column], _shown(tensors[name][step]), scale)
+            values = tensors[name][step]
+            _draw(grid[row, column], values if name == "mask" else to_pixels(values), scale)
         grid[0, column].set_title(f"t = {steps[step]}", fontsize=8)
-    _draw(grid[0, -1], _shown(tensors["x_0"]), scale)
+    _draw(grid[0, -1], to_pixels(tensors["x_0"]), scale)
     grid[0, -1].set_title("x₀", fontsize=8)
     for axes in grid[1:, -1]:
         axes.set_axis_off()
-    _row_labels(grid, ("$x_t$", "$M_t$", "$\\epsilon_t$", "$n_t$"))
-    save(figure, out)
-    changes = [
-        float(np.abs(a - b).mean()) for a, b in zip(tensors["x_t"], [*tensors["x_t"][1:], tensors["x_0"]], strict=True)
-    ]
+    for axes, label in zip(grid[:, 0], ("$x_t$", "$M_t$", "$\\epsilon_t$", "$n_t$"), strict=True):
+        axes.set_ylabel(label, rotation=0, ha="right", va="center")
+    after = [*tensors["x_t"][1:], tensors["x_0"]]
+    changes = [float(np.abs(a - b).mean()) for a, b in zip(tensors["x_t"], after, strict=True)]
     means = [float(mask.mean()) for mask in tensors["mask"]]
     data = pd.DataFrame({"t": steps, "mean_mask": means, "mean_change_of_x": changes})
-    write_data(data.assign(file=header.get("file", ""), defect=header.get("defect", "")), out)
-
-
-def _shown(values: NDArray[Any]) -> Panel:
-    """Return a mask as it is, and an image (3, H, W) in [-1, 1] as uint8 (H, W, 3)."""
-    if values.ndim == 2:
-        return values
-    levels: Panel = ((np.clip(values, -1, 1) + 1) * 127.5).round().astype(np.uint8)
-    return levels.transpose(1, 2, 0)
+    save(figure, out, data.assign(file=header.get("file", ""), defect=header.get("defect", "")))
 
 
 def reconstruction_figure(dataset: str, settings: Settings, out: Path) -> None:
     """Draw an anomalous image of each category (of median score) with reconstruction and map (Fig. 5)."""
-    _sheet(
-        _tiles(dataset, settings, lambda samples: samples.typical(1)), ("image", "reconstruction", "map", "truth"), out
-    )
+    _sheet(dataset, settings, lambda samples: samples.typical(1), ("image", "reconstruction", "map", "truth"), out)
 
 
 def failure_figure(dataset: str, settings: Settings, out: Path) -> None:
     """Draw each category's worst failures (Fig. 6): highest-scored normal and lowest-scored anomalous image."""
-    _sheet(_tiles(dataset, settings, Samples.worst), ("image", "overlay", "map", "truth"), out)
+    _sheet(dataset, settings, Samples.worst, ("image", "overlay", "map", "truth"), out)
 
 
 def example_figure(dataset: str, settings: Settings, out: Path, count: int = 3) -> None:
     """Draw ``count`` anomalous images of each category with overlay, map and ground truth (Figs. 9 and 10)."""
-    _sheet(_tiles(dataset, settings, lambda samples: samples.typical(count)), ("image", "overlay", "map", "truth"), out)
+    _sheet(dataset, settings, lambda samples: samples.typical(count), ("image", "overlay", "map", "truth"), out)
 
 
-def _tiles(dataset: str, settings: Settings, choose: Callable[[Samples], list[Choice]]) -> list[Tile]:
-    """Return the chosen images of every category that has maps, one category in memory at a time."""
-    tiles: list[Tile] = []
-    for run in shown_runs(settings, dataset):
-        samples = read_samples(run, settings)
-        tiles += [] if samples is None else samples.tiles(choose(samples))
-    return tiles
+def _sheet(
+    dataset: str, settings: Settings, choose: Callable[[Samples], list[Choice]], columns: Sequence[str], out: Path
+) -> None:
+    """Draw the chosen images of every category one below the other, in blocks if there are many.
 
-
-def _sheet(tiles: Sequence[Tile], columns: Sequence[str], out: Path) -> None:
-    """Draw the tiles one below the other, in blocks if there are many; the data say file, score and rank."""
+    The data beside the figure say file, score and rank of each.
+    """
+    every = (read_samples(run, settings) for run in shown_runs(settings, dataset))  # one in memory at a time
+    tiles = [tile for samples in every if samples for tile in samples.tiles(choose(samples))]
     use_style()
     blocks = 1 if len(tiles) <= 6 else 2 if len(tiles) <= 24 else 3
     rows = max(-(-len(tiles) // blocks), 1)
     width = len(columns) * blocks
     figure = Figure(figsize=(1.15 * width + 0.9 * blocks, 1.2 * rows + 0.4))
     grid = figure.subplots(rows, width, squeeze=False)
-    scale = same_scale(*(tile.final for tile in tiles)) if tiles else Normalize(0, 1)
+    scale = same_scale(*(tile.final for tile in tiles))
     for axes in grid.flat:
         axes.set_axis_off()
     for place, tile in enumerate(tiles):
@@ -128,8 +115,7 @@ def _sheet(tiles: Sequence[Tile], columns: Sequence[str], out: Path) -> None:
         bar.set_label("anomaly map", fontsize=7)
     else:
         grid[0, 0].text(0, 0.5, "no maps yet", color="#666666")
-    save(figure, out)
-    write_data(pd.DataFrame([_record(tile, scale) for tile in tiles]), out)
+    save(figure, out, pd.DataFrame([_record(tile, scale) for tile in tiles]))
 
 
 def _record(tile: Tile, scale: Normalize) -> dict[str, Any]:
@@ -139,15 +125,8 @@ def _record(tile: Tile, scale: Normalize) -> dict[str, Any]:
 
 
 def _panel(tile: Tile, name: str) -> Panel | None:
-    match name:
-        case "reconstruction":
-            return tile.reconstruction
-        case "map":
-            return tile.final
-        case "truth":
-            return np.repeat(tile.truth[..., None].astype(np.uint8) * 255, 3, axis=2)
-        case _:
-            return tile.image
+    truth = np.repeat(tile.truth[..., None].astype(np.uint8) * 255, 3, axis=2)
+    return {"reconstruction": tile.reconstruction, "map": tile.final, "truth": truth}.get(name, tile.image)
 
 
 def _draw(axes: Axes, panel: Panel | None, scale: Normalize, overlay: Panel | None = None) -> None:
@@ -164,8 +143,3 @@ def _draw(axes: Axes, panel: Panel | None, scale: Normalize, overlay: Panel | No
         axes.imshow(panel)
     if panel is not None and overlay is not None:
         axes.imshow(overlay, cmap=MAP_COLOURS, norm=scale, alpha=0.9 * np.clip(scale(overlay), 0, 1))
-
-
-def _row_labels(grid: NDArray[Any], labels: Sequence[str]) -> None:
-    for axes, label in zip(grid[:, 0], labels, strict=True):
-        axes.set_ylabel(label, rotation=0, ha="right", va="center")

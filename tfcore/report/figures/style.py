@@ -4,10 +4,16 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
+import pandas as pd
 from cycler import cycler
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
+
+from tfcore.runtime.files import replacing
+
+Pixels = NDArray[np.uint8]
 
 # Okabe and Ito's palette without its yellow, which vanishes on white paper; dark and light alternate for grey prints.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#333333")
@@ -21,6 +27,7 @@ _STYLE: Any = {
     "axes.edgecolor": "#666666",
     "axes.grid": True,
     "axes.labelcolor": "#222222",
+    "axes.prop_cycle": cycler(color=COLOURS),
     "axes.spines.right": False,
     "axes.spines.top": False,
     "axes.titlesize": "medium",
@@ -32,7 +39,6 @@ _STYLE: Any = {
     "legend.frameon": False,
     "lines.linewidth": 1.5,
     "lines.markersize": 4,
-    "pdf.fonttype": 42,
     "savefig.bbox": "tight",
     "savefig.dpi": DPI,
     "svg.fonttype": "none",  # text stays text: searchable, and small
@@ -43,35 +49,35 @@ _STYLE: Any = {
 
 
 def use_style() -> None:
-    """Set the look for all figures made from here on; draws into files, never on a screen."""
-    mpl.use("agg")
+    """Set the look for all figures made from here on."""
     mpl.rcdefaults()
     mpl.rcParams.update(_STYLE)
-    mpl.rcParams["axes.prop_cycle"] = cycler(color=COLOURS)
 
 
-def save(figure: Figure, path: Path | str) -> None:
-    """Write ``path`` + ``.png`` and ``.svg`` (``path`` has no suffix) and close the figure; same input, same bytes."""
-    from matplotlib import pyplot
-
-    from tfcore.runtime.files import replacing
-
+def save(figure: Figure, path: Path | str, data: pd.DataFrame | None = None) -> None:
+    """Write ``path`` (no suffix) as ``.png`` and ``.svg`` and its data as ``.csv``; same input, same bytes."""
     for suffix, metadata in ((".png", {"Software": None}), (".svg", {"Date": None, "Creator": None})):
         with replacing(f"{path}{suffix}") as temporary:
             figure.savefig(temporary, metadata=metadata)
         figure.set_layout_engine("none")  # found once: both files have the same layout, and the second is quick
-    pyplot.close(figure)
+    if data is not None:
+        with replacing(f"{path}.csv") as temporary:
+            data.to_csv(temporary, index=False, float_format="%.6g")
 
 
 def same_scale(*arrays: ArrayLike) -> Normalize:
     """Return one colour scale from the smallest to the largest finite value of all arrays: maps stay comparable."""
-    import numpy as np
-
-    finite = np.concatenate([values[np.isfinite(values)].ravel() for values in map(np.asarray, arrays)])
+    finite = np.concatenate([[], *(values[np.isfinite(values)] for values in map(np.asarray, arrays))])
     if finite.size == 0:
         return Normalize(0.0, 1.0)
     low, high = float(finite.min()), float(finite.max())
     return Normalize(low, high if high > low else low + 1.0)
+
+
+def to_pixels(images: ArrayLike) -> Pixels:
+    """Turn images (…, 3, H, W) in [-1, 1] into uint8 (…, H, W, 3)."""
+    levels = ((np.clip(np.asarray(images), -1, 1) + 1) * 127.5).round().astype(np.uint8)
+    return np.moveaxis(levels, -3, -1)
 
 
 def line_look(index: int) -> dict[str, Any]:

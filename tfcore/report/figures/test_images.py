@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from tfcore.data.packed import Packed
 from tfcore.methods.registry import method_named
 from tfcore.metrics.maps import MapsFile
+from tfcore.report.figures.style import Pixels
 from tfcore.runs.run import Run
 from tfcore.runs.stages import method_of, shared_run, stage_settings
 from tfcore.runtime.errors import UserError
 from tfcore.settings.variants import Settings
 
-Pixels = NDArray[np.uint8]
 Choice = tuple[int, str]  # row of a test image, and by which rule it was chosen
 
 

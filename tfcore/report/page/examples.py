@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from tfcore.report.figures.style import MAP_COLOURS
-from tfcore.report.figures.test_images import Pixels, Tile, read_samples
+from tfcore.report.figures.style import MAP_COLOURS, Pixels
+from tfcore.report.figures.test_images import Tile, read_samples
 from tfcore.runs.run import Run
 from tfcore.settings.variants import Settings
 
