@@ -47,13 +47,8 @@ def line_chart(lines: Sequence[Line], x_name: str, y_name: str, label: str, chos
     if not points:
         return Markup("")
     marks_x, marks_y = (ticks(min(axis), max(axis)) for axis in zip(*points, strict=True))
-
-    def x_at(value: float) -> float:
-        return left + (value - marks_x[0]) / ((marks_x[-1] - marks_x[0]) or 1) * (width - left - right)
-
-    def y_at(value: float) -> float:
-        return height - bottom - (value - marks_y[0]) / ((marks_y[-1] - marks_y[0]) or 1) * (height - top - bottom)
-
+    x_at = _scale(marks_x[0], marks_x[-1], left, width - right)
+    y_at = _scale(marks_y[0], marks_y[-1], height - bottom, top)
     parts = [f'<text class="axis" x="{left - 34}" y="14">{escape(y_name)}</text>']
     for mark in marks_y:
         parts.append(f'<path class="grid" d="M{left} {y_at(mark):.1f}H{width - right}"/>')
@@ -64,38 +59,45 @@ def line_chart(lines: Sequence[Line], x_name: str, y_name: str, label: str, chos
     if chosen is not None and marks_x[0] <= chosen <= marks_x[-1]:
         parts.append(f'<path class="chosen" d="M{x_at(chosen):.1f} {top - 6}V{height - bottom}"/>')
     for number, line in enumerate(lines):
-        parts += _curve(line, number, [(x_at(x), y_at(y)) for x, y in line.points], x_name)
+        parts += _curve(line, number % 4, [(x_at(x), y_at(y)) for x, y in line.points], x_name)
     return _svg(width, height, label, parts)
 
 
-def _curve(line: Line, number: int, places: Sequence[tuple[float, float]], x_name: str) -> list[str]:
+def _scale(low: float, high: float, start: float, end: float) -> Callable[[float], float]:
+    """Return where on an axis from ``start`` to ``end`` a number between ``low`` and ``high`` lies."""
+    return lambda value: start + (value - low) / ((high - low) or 1) * (end - start)
+
+
+def _path(places: Sequence[tuple[float, float]], colour: int) -> str:
+    return f'<path class="line c{colour}" d="M{"L".join(f"{x:.1f} {y:.1f}" for x, y in places)}"/>'
+
+
+def _dot(kind: str, x: float, y: float, radius: float, title: str) -> str:
+    return f'<circle class="{kind}" cx="{x:.1f}" cy="{y:.1f}" r="{radius}"><title>{escape(title)}</title></circle>'
+
+
+def _curve(line: Line, colour: int, places: Sequence[tuple[float, float]], x_name: str) -> list[str]:
     if not places:
         return []
     best = max(range(len(places)), key=lambda index: line.points[index][1])
-    path = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in places)
-    parts = [f'<path class="line c{number % 4}" d="{path}"/>']
+    parts = [_path(places, colour)]
     for index, ((x, y), (value_x, value_y)) in enumerate(zip(places, line.points, strict=True)):
-        shown = f"{escape(line.name)}, {escape(x_name)} {value_x:g}: {value_y:.2f}"
-        kind = "best" if index == best else "dot"
-        parts.append(
-            f'<circle class="{kind} c{number % 4}" cx="{x:.1f}" cy="{y:.1f}" r="{5 if index == best else 2.5}">'
-            f"<title>{shown}{' (best)' if index == best else ''}</title></circle>"
-        )
+        kind, radius, remark = ("best", 5, " (best)") if index == best else ("dot", 2.5, "")
+        title = f"{line.name}, {x_name} {value_x:g}: {value_y:.2f}{remark}"
+        parts.append(_dot(f"{kind} c{colour}", x, y, radius, title))
     return parts
 
 
-def sparkline(values: Sequence[float], label: str, width: int = 240, height: int = 72) -> Markup:
+def sparkline(values: Sequence[float], label: str) -> Markup:
     """Draw a positive curve on a logarithmic axis, for small multiples."""
+    width, height, edge = 240, 72, 4
     logs = [log10(value) for value in values if isfinite(value) and value > 0]
     if len(logs) < 2:
         return Markup("")
-    low, high = min(logs), max(logs)
-    places = [
-        (4 + index / (len(logs) - 1) * (width - 8), 4 + (high - value) / ((high - low) or 1) * (height - 8))
-        for index, value in enumerate(logs)
-    ]
-    path = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in places)
-    return _svg(width, height, label, [f'<path class="line c0" d="{path}"/>'], "spark")
+    x_at = _scale(0, len(logs) - 1, edge, width - edge)
+    y_at = _scale(min(logs), max(logs), height - edge, edge)
+    places = [(x_at(index), y_at(value)) for index, value in enumerate(logs)]
+    return _svg(width, height, label, [_path(places, 0)], "spark")
 
 
 def difference_chart(bars: Sequence[Bar], label: str) -> Markup:
@@ -110,8 +112,10 @@ def difference_chart(bars: Sequence[Bar], label: str) -> Markup:
     marks = _root_ticks(min(values), max(values))
     height = top + row * len(bars) + 10 + 8 * sum(a.group != b.group for a, b in pairwise(bars))
 
+    scale = _scale(_root(marks[0]), _root(marks[-1]), left, width - right)
+
     def x_at(value: float) -> float:
-        return left + (_root(value) - _root(marks[0])) / (_root(marks[-1]) - _root(marks[0])) * (width - left - right)
+        return scale(_root(value))
 
     parts = []
     for mark in marks:
@@ -138,12 +142,10 @@ def _signed(value: float) -> str:
 
 def _root_ticks(low: float, high: float) -> list[float]:
     """Return round numbers from low to high, spaced like square roots, with zero and at least one beside it."""
-    steps = (1.0, 5.0, 20.0, 50.0, 100.0)
-    below = (
-        [-step for step in reversed(steps) if step <= next((s for s in steps if s >= -low), 100.0)] if low < 0 else []
-    )
-    above = [step for step in steps if step <= next((s for s in steps if s >= high), 100.0)] if high > 0 else []
-    return [*below, 0.0, *above] if below or above else [-1.0, 0.0, 1.0]
+    steps = [*pairwise((0.0, 1.0, 5.0, 20.0, 50.0, 100.0))]
+    below = [-step for before, step in steps if before < -low]
+    above = [step for before, step in steps if before < high]
+    return [*reversed(below), 0.0, *above] if below or above else [-1.0, 0.0, 1.0]
 
 
 def _bar(bar: Bar, y: float, x_at: Callable[[float], float], left: int) -> list[str]:
@@ -158,10 +160,8 @@ def _bar(bar: Bar, y: float, x_at: Callable[[float], float], left: int) -> list[
             f"<title>{escape(bar.label)}: measured {bar.measured:+.1f} p.p.</title></rect>"
         )
     if bar.published is not None:
-        parts.append(
-            f'<circle class="published" cx="{x_at(bar.published):.1f}" cy="{y:.1f}" r="4.5">'
-            f"<title>{escape(bar.label)}: published {bar.published:+.1f} p.p.</title></circle>"
-        )
+        title = f"{bar.label}: published {bar.published:+.1f} p.p."
+        parts.append(_dot("published", x_at(bar.published), y, 4.5, title))
     return parts
 
 
@@ -172,17 +172,12 @@ def strip(measured: float, low: float | None, high: float | None, others: Sequen
     centre, reach = (min(values) + max(values)) / 2, max((max(values) - min(values)) * 0.65, 1.0)
     first, last = centre - reach, min(centre + reach, 100.0)
 
-    def x_at(value: float) -> float:
-        return 8 + (value - first) / ((last - first) or 1) * (width - 16)
-
+    x_at = _scale(first, last, 8, width - 8)
     parts = [f'<path class="rule" d="M8 14H{width - 8}"/>']
     if low is not None and high is not None:
         parts.append(f'<path class="interval" d="M{x_at(low):.1f} 14H{x_at(high):.1f}"/>')
-    for name, value in others:
-        shown = f"<title>{escape(name)}: {value:.1f}</title>"
-        parts.append(f'<circle class="published" cx="{x_at(value):.1f}" cy="14" r="5">{shown}</circle>')
-    shown = f"<title>measured: {measured:.1f}</title>"
-    parts.append(f'<circle class="best c0" cx="{x_at(measured):.1f}" cy="14" r="5">{shown}</circle>')
+    parts += [_dot("published", x_at(value), 14, 5, f"{name}: {value:.1f}") for name, value in others]
+    parts.append(_dot("best c0", x_at(measured), 14, 5, f"measured: {measured:.1f}"))
     parts.append(f'<text class="tick" x="8" y="31">{first:.1f}</text>')
     parts.append(f'<text class="tick end" x="{width - 8}" y="31">{last:.1f}</text>')
     return _svg(width, height, "", parts, "strip")

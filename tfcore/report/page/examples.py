@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from matplotlib import colormaps
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -20,7 +20,7 @@ from tfcore.settings.variants import Settings
 
 @dataclass(frozen=True)
 class Example:
-    """One test image with what the model made of it; pictures are data URIs, empty where there is none."""
+    """One test image with what the model made of it."""
 
     file: str
     defect: str
@@ -31,11 +31,7 @@ class Example:
     note: str
     size: int  # side in pixels
     cut: int  # per cent of the width at which the overlay begins: through the defect, so that both are seen
-    image: str
-    overlay: str
-    map: str
-    reconstruction: str
-    truth: str
+    pictures: dict[str, str]  # data URIs of overlay, map, truth and, where there are any, image and reconstruction
 
 
 @dataclass(frozen=True)
@@ -74,6 +70,14 @@ def gallery(root: Path, settings: Settings, run: Run, count: int, size: int) -> 
 
 def _example(tile: Tile, floor: float, peak: float, size: int) -> Example:
     colours, overlay = _coloured(tile.final, floor, peak)
+    truth = tile.truth.astype(np.uint8) * 255
+    pixels = {
+        "image": tile.image,
+        "overlay": overlay,
+        "map": colours,
+        "reconstruction": tile.reconstruction,
+        "truth": truth,
+    }
     return Example(
         file=tile.file,
         defect=tile.defect,
@@ -84,11 +88,7 @@ def _example(tile: Tile, floor: float, peak: float, size: int) -> Example:
         note=tile.chosen,
         size=tile.final.shape[0],
         cut=_cut(tile.truth),
-        image="" if tile.image is None else _uri(tile.image, size),
-        overlay=_uri(overlay, size),
-        map=_uri(colours, size),
-        reconstruction="" if tile.reconstruction is None else _uri(tile.reconstruction, size),
-        truth=_uri(tile.truth.astype(np.uint8) * 255, size),
+        pictures={name: encode(Image.fromarray(each), size) for name, each in pixels.items() if each is not None},
     )
 
 
@@ -99,8 +99,6 @@ def _cut(mask: NDArray[np.bool_]) -> int:
 
 @lru_cache(maxsize=1)
 def _palette() -> Pixels:
-    from matplotlib import colormaps
-
     return (colormaps[MAP_COLOURS](np.linspace(0, 1, 256))[:, :3] * 255).round().astype(np.uint8)
 
 
@@ -112,15 +110,10 @@ def _coloured(final: NDArray[np.float32], floor: float, peak: float) -> tuple[Pi
     return colours, np.dstack([colours, alpha])
 
 
-def _uri(pixels: NDArray[Any], size: int) -> str:
-    picture = Image.fromarray(np.ascontiguousarray(pixels))
-    if picture.width > size:
-        picture = picture.resize((size, round(picture.height * size / picture.width)), Image.Resampling.LANCZOS)
-    return encode(picture)
-
-
-def encode(picture: Image.Image, quality: int = 78) -> str:
-    """Return a picture as a data URI in WebP."""
+def encode(picture: Image.Image, width: int, quality: int = 78) -> str:
+    """Return a picture, at most ``width`` pixels wide, as a data URI in WebP."""
+    if picture.width > width:
+        picture = picture.resize((width, round(picture.height * width / picture.width)), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     picture.save(buffer, "WEBP", quality=quality, method=4, lossless=picture.mode == "L")
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
@@ -128,8 +121,5 @@ def encode(picture: Image.Image, quality: int = 78) -> str:
 
 def weight(galleries: Iterable[Gallery]) -> int:
     """Return how many bytes the pictures add to the page."""
-    return sum(
-        len(example.image) + len(example.overlay) + len(example.map) + len(example.reconstruction) + len(example.truth)
-        for item in galleries
-        for example in (*item.typical, *item.failures)
-    )
+    examples = [example for item in galleries for example in (*item.typical, *item.failures)]
+    return sum(len(uri) for example in examples for uri in example.pictures.values())

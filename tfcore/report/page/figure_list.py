@@ -1,6 +1,7 @@
 """The figures of a results folder as the report page shows them."""
 
 import os
+from itertools import product
 from pathlib import Path
 
 from PIL import Image
@@ -34,18 +35,14 @@ def page_figures(folder: Path, settings: Settings, out: Path) -> list[dict[str, 
 def figure_names(settings: Settings) -> dict[str, str]:
     """Return the names and titles of the figures that the workflow makes of these settings, in the page's order."""
     datasets = [(name, settings.datasets[name]) for name in settings.run.datasets]
-    return (
-        {"reverse_process": "Reverse process"}
-        | {f"{kind}_{name}": _title(kind, entry.title) for kind in PER_DATASET for name, entry in datasets}
-        | {
-            f"{kind}/{name}_{category}": _title(kind, entry.title, category)
-            for kind in PER_CATEGORY
-            for name, entry in datasets
-            for category in entry.categories
-        }
-        | {"lambda_sweep": "Lambda sweep", "kernel_sweep": "Kernel sweep"}
-        | {f"losses_{name}": _title("losses", entry.title) for name, entry in datasets}
-    )
+    names = {"reverse_process": "Reverse process"}
+    for kind, (name, entry) in product(PER_DATASET, datasets):
+        names[f"{kind}_{name}"] = f"{kind.capitalize()} · {entry.title}"
+    for kind, (name, entry) in product(PER_CATEGORY, datasets):
+        for category in entry.categories:
+            names[f"{kind}/{name}_{category}"] = f"{kind.capitalize()} · {entry.title} · {category.replace('_', ' ')}"
+    names |= {"lambda_sweep": "Lambda sweep", "kernel_sweep": "Kernel sweep"}
+    return names | {f"losses_{name}": f"Losses · {entry.title}" for name, entry in datasets}
 
 
 def relative(path: Path, out: Path) -> str:
@@ -53,18 +50,9 @@ def relative(path: Path, out: Path) -> str:
     return Path(os.path.relpath(path, out.parent)).as_posix()
 
 
-def _title(kind: str, dataset: str, category: str = "") -> str:
-    words = [kind.capitalize(), dataset, category.replace("_", " ")]
-    return " · ".join(word for word in words if word)
-
-
-def _picture(file: Path, width: int = 1200) -> str:
+def _picture(file: Path) -> str:
     try:
         with Image.open(file) as picture:
-            picture.load()
-            small = picture.convert("RGB")
+            return encode(picture.convert("RGB"), 1200, quality=70)
     except OSError as error:
         raise UserError(f"{file}: cannot be read as a picture; make the figures again") from error
-    if small.width > width:
-        small = small.resize((width, round(small.height * width / small.width)), Image.Resampling.LANCZOS)
-    return encode(small, quality=70)

@@ -1,7 +1,7 @@
 """Where the results of a folder come from and what they cost: a summary of every run's ``run.json``."""
 
-from collections import defaultdict
-from dataclasses import dataclass, field
+from collections import Counter, defaultdict
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
@@ -20,45 +20,45 @@ class StageCost:
     typical: float
 
 
-@dataclass
+@dataclass(frozen=True)
 class Origin:
     """Commits, versions and devices behind the results, the span of time in which they were made, and their cost."""
 
-    commits: dict[str, int] = field(default_factory=dict)  # commit: runs made with it
-    changed: int = 0  # runs whose code differed from the commit
-    versions: dict[str, list[str]] = field(default_factory=dict)
-    devices: list[str] = field(default_factory=list)
-    first: str = ""
-    last: str = ""
-    costs: list[StageCost] = field(default_factory=list)
-    records: int = 0
+    records: int
+    commits: dict[str, int]  # commit: runs made with it
+    changed: int  # runs whose code differed from the commit
+    versions: dict[str, list[str]]
+    devices: list[str]
+    first: str
+    last: str
+    costs: list[StageCost]
 
 
 def summarise(root: Path) -> Origin:
     """Read the records of all trainings and inferences below ``root``; those that cannot be read are left out."""
     stages = (lambda run: record_of(run.checkpoint), lambda run: record_of(run.maps))
     records = [record for of in stages for _, file in existing(of, root) if (record := read_record(file))]
-    origin = Origin(records=len(records))
-    seconds: dict[tuple[str, str], list[float]] = defaultdict(list)
+    gits = [record.get("git") or {} for record in records]
     versions: dict[str, set[str]] = defaultdict(set)
+    seconds: dict[tuple[str, str], list[float]] = defaultdict(list)
     for record in records:
-        git = record.get("git") or {}
-        commit = git.get("commit") or "unknown"
-        origin.commits[commit] = origin.commits.get(commit, 0) + 1
-        origin.changed += git.get("clean") is False
         for name, number in (record.get("versions") or {}).items():
             versions[name].add(str(number))
         if isinstance(record.get("seconds"), int | float):
             seconds[str(record.get("stage", "")), str(record.get("device", ""))].append(float(record["seconds"]))
-    origin.versions = {name: sorted(numbers) for name, numbers in sorted(versions.items())}
-    origin.devices = sorted({device for _, device in seconds if device})
-    origin.first = min((str(record["start"]) for record in records if record.get("start")), default="")
-    origin.last = max((str(record["end"]) for record in records if record.get("end")), default="")
-    origin.costs = [
-        StageCost(stage, device, len(values), sum(values), median(values))
-        for (stage, device), values in sorted(seconds.items(), key=lambda item: -sum(item[1]))
-    ]
-    return origin
+    return Origin(
+        records=len(records),
+        commits=Counter(git.get("commit") or "unknown" for git in gits),
+        changed=sum(git.get("clean") is False for git in gits),
+        versions={name: sorted(numbers) for name, numbers in sorted(versions.items())},
+        devices=sorted({device for _, device in seconds if device}),
+        first=min((str(record["start"]) for record in records if record.get("start")), default=""),
+        last=max((str(record["end"]) for record in records if record.get("end")), default=""),
+        costs=[
+            StageCost(stage, device, len(values), sum(values), median(values))
+            for (stage, device), values in sorted(seconds.items(), key=lambda item: -sum(item[1]))
+        ],
+    )
 
 
 def duration(seconds: float) -> str:
