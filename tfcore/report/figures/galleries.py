@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 from tfcore.data.packed import Packed
 from tfcore.data.training_data import TrainingData
 from tfcore.methods.registry import method_named
-from tfcore.report.figures.style import Pixels, use_style
+from tfcore.report.figures.style import use_style
 from tfcore.runtime.files import replacing
 from tfcore.settings.sections import DataSettings
+
+Pixels = NDArray[np.uint8]
 
 ANOMALIES, FOREGROUNDS = 32, 16
 

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-from tfcore.report.figures.style import MAP_COLOURS, same_scale, save, to_pixels, use_style
+from tfcore.report.figures.style import MAP_COLOURS, same_scale, save, use_style
 from tfcore.report.figures.test_images import Choice, Samples, Tile, read_samples
 from tfcore.runs.needed import shown_runs
 from tfcore.runtime.errors import UserError
@@ -50,9 +50,9 @@ def reverse_figure(trace: Path, out: Path) -> None:
     for column, step in enumerate(shown):
         for row, name in enumerate(("x_t", "mask", "anomaly", "normal")):
             values = tensors[name][step]
-            _draw(grid[row, column], values if name == "mask" else to_pixels(values), scale)
+            _draw(grid[row, column], values if name == "mask" else _pixels(values), scale)
         grid[0, column].set_title(f"t = {steps[step]}", fontsize=8)
-    _draw(grid[0, -1], to_pixels(tensors["x_0"]), scale)
+    _draw(grid[0, -1], _pixels(tensors["x_0"]), scale)
     grid[0, -1].set_title("x₀", fontsize=8)
     for axes in grid[1:, -1]:
         axes.set_axis_off()
@@ -63,6 +63,12 @@ def reverse_figure(trace: Path, out: Path) -> None:
     means = [float(mask.mean()) for mask in tensors["mask"]]
     data = pd.DataFrame({"t": steps, "mean_mask": means, "mean_change_of_x": changes})
     save(figure, out, data.assign(file=header.get("file", ""), defect=header.get("defect", "")))
+
+
+def _pixels(image: NDArray[Any]) -> Panel:
+    """Turn an image (3, H, W) in [-1, 1] into uint8 (H, W, 3)."""
+    levels: Panel = ((np.clip(image, -1, 1) + 1) * 127.5).round().astype(np.uint8)
+    return levels.transpose(1, 2, 0)
 
 
 def reconstruction_figure(dataset: str, settings: Settings, out: Path) -> None:

@@ -74,12 +74,6 @@ def same_scale(*arrays: ArrayLike) -> Normalize:
     return Normalize(low, high if high > low else low + 1.0)
 
 
-def to_pixels(images: ArrayLike) -> Pixels:
-    """Turn images (…, 3, H, W) in [-1, 1] into uint8 (…, H, W, 3)."""
-    levels = ((np.clip(np.asarray(images), -1, 1) + 1) * 127.5).round().astype(np.uint8)
-    return np.moveaxis(levels, -3, -1)
-
-
 def line_look(index: int) -> dict[str, Any]:
     """Return colour, marker and dash of the ``index``-th line: three ways to tell it from the others."""
     return {
