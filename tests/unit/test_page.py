@@ -164,7 +164,7 @@ def test_figures_are_named_and_those_beyond_the_limit_linked(tmp_path: Path, mon
 
 def test_broken_figure_is_named(tmp_path: Path):
     (tmp_path / "losses_visa.png").write_bytes(b"nothing")
-    with pytest.raises(UserError, match=r"losses_visa\.png.*make the figures anew"):
+    with pytest.raises(UserError, match=r"losses_visa\.png.*make the figures again"):
         page_figures(tmp_path, settings_of(tmp_path / "settings"), tmp_path / "page.html")
 
 

@@ -3,10 +3,9 @@ import re
 import pytest
 
 from tfcore.paper import numbers
-from tfcore.paper.numbers import paper, paper_checks, paper_names, paper_tables, release, statements
+from tfcore.paper.numbers import PAPER_DATASETS, paper, paper_checks, paper_names, paper_tables, release, statements
 from tfcore.report.claims.checks import NUMBERS, ROWS
 from tfcore.report.claims.claims import KINDS
-from tfcore.report.tables.published_cells import PAPER_DATASETS
 from tfcore.runtime.errors import UserError
 
 

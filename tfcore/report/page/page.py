@@ -9,6 +9,7 @@ import jinja2
 import numpy as np
 import pandas as pd
 
+from tfcore.methods.registry import method_named
 from tfcore.metrics.gather import AVERAGE, read_metrics
 from tfcore.operations.cost import Cost, cost_rows, read_jobs, table_costs, total
 from tfcore.paper.numbers import Number, paper, release
@@ -27,7 +28,7 @@ from tfcore.report.tables.overview import make_table
 from tfcore.report.tables.published_cells import difference
 from tfcore.runs.needed import TABLES, further_datasets, shown_runs, shown_settings
 from tfcore.runs.run import Run
-from tfcore.runs.stages import shared_run
+from tfcore.runs.stages import shared_run, stage_settings
 from tfcore.runtime.files import digest, write_text
 from tfcore.settings.variants import Settings, resolve
 
@@ -59,6 +60,7 @@ def _context(root: Path, measured: Measured, out: Path, examples: int) -> dict[s
     """Return what the page shows, by the template's names."""
     results, settings = root / "results", measured.settings
     baseline, shown = settings.tables.baseline, shown_settings(settings)
+    trained = stage_settings(settings, "train", baseline)
     runs = [run for dataset in settings.run.datasets for run in shown_runs(settings, dataset)]
     return {
         "settings": settings,
@@ -80,6 +82,7 @@ def _context(root: Path, measured: Measured, out: Path, examples: int) -> dict[s
         "origin": summarise(root),
         "costs": _costs(root, settings),
         "method": resolve(settings, baseline),  # what the baseline really is: its overrides and protocol filled in
+        "trained": method_named(trained["method"]).summary(trained),
         "results_link": relative(results, out),
     }
 

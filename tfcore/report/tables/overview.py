@@ -33,7 +33,7 @@ def make_table(name: str, measured: Measured, timing: Path | None = None) -> Tab
     if number == 4:
         return ablation_table(measured)
     if number == 5:
-        return speed_table(timing)
+        return speed_table(timing, measured.sources()[0][0])
     dataset = name.removeprefix("table_")
     if dataset == name or dataset not in measured.settings.datasets:
         known = ", ".join(f"table_{each}" for each in measured.settings.datasets)

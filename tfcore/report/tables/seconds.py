@@ -34,18 +34,19 @@ def read_timing(file: Path | str) -> pd.DataFrame:
     return rows
 
 
-def speed_table(timing: Path | None) -> Table:
-    """Make Table 5; without a timing file only the published column is filled."""
+def speed_table(timing: Path | None, method: str) -> Table:
+    """Make Table 5, with the times of a ``method``; without a timing file only the published column is filled."""
     rows: list[list[Cell | str]] = []
-    for method in paper_names("Table 5", "method"):
-        cell = published_cell(paper("Table 5", "A100", "", method, "Inference time [s]"), digits=2)
-        rows.append(["published", method, "A100", "", "", cell])
+    for name in paper_names("Table 5", "method"):
+        cell = published_cell(paper("Table 5", "A100", "", name, "Inference time [s]"), digits=2)
+        rows.append(["published", name, "A100", "", "", cell])
     notes = [*notes_for(rows), "Published: the batch size is not known; TransFusion has T = 20."]
     if timing is not None and Path(timing).exists():
         for row in read_timing(timing).to_dict("records"):
             seconds = float(row["seconds_per_image"])
+            steps = "" if isnan(row["steps"]) else f"{row['steps']:g}"  # not every method has timesteps
             cell = Cell(about=OUT_OF_MEMORY) if isnan(seconds) else Cell(seconds, digits=2 if seconds >= 1 else 4)
-            rows.append(["measured", "TransFusion", str(row["device"]), str(row["steps"]), str(row["batch"]), cell])
+            rows.append(["measured", method, str(row["device"]), steps, str(row["batch"]), cell])
         if any(isinstance(row[-1], Cell) and row[-1].about == OUT_OF_MEMORY for row in rows):
             notes.append("Empty: out of memory, the batch did not fit on the device.")
     else:
