@@ -40,16 +40,14 @@ class Evidence:
 
     def row(self, published: str, metric: str, row: str = "") -> Cell:
         """Return the average of a row of Table 4 (its name there or here), of the best epochs, or of the baseline."""
-        if row != "tuned":
-            return self.average(published, metric, source_of(ROWS[row], self.measured) if row else self.baseline)
-        name = self.dataset(published)
-        return _whole(tuned_average(self.measured, name)) if name else Cell()
+        if row == "tuned":
+            return self._whole(published, lambda name: tuned_average(self.measured, name))
+        return self.average(published, metric, source_of(ROWS[row], self.measured) if row else self.baseline)
 
     def average(self, published: str, metric: str, source: Source) -> Cell:
         """Return the average over the dataset, or over both for ``Average``."""
         if published != "Average":
-            name = self.dataset(published)
-            return _whole(self.measured.average(name, metric, source)) if name else Cell()
+            return self._whole(published, lambda name: self.measured.average(name, metric, source))
         values = numbers_of(self.average(name, metric, source) for name in PAPER_DATASETS)
         if len(values) < len(PAPER_DATASETS):
             return Cell()
@@ -58,8 +56,14 @@ class Evidence:
 
     def change(self, published: str, metric: str, row: str) -> Cell:
         """Return the difference of a row of Table 4 to the full model."""
+        source = source_of(ROWS[row], self.measured)
+        return self._whole(published, lambda name: change(self.measured, name, metric, source))
+
+    def _whole(self, published: str, look_up: Callable[[str], Cell]) -> Cell:
+        """Return the cell of our dataset; an empty one without it, or for an average over some categories (marked)."""
         name = self.dataset(published)
-        return _whole(change(self.measured, name, metric, source_of(ROWS[row], self.measured))) if name else Cell()
+        cell = look_up(name) if name else Cell()
+        return Cell() if cell.mark else cell
 
     def categories(self, published: str, metric: str) -> dict[str, float]:
         """Return the value of each category that has been measured."""
@@ -72,11 +76,6 @@ class Evidence:
         points = self.measured.points(check.of, self.baseline)
         cells = {point: self.average(dataset, check.metric, Source(self.baseline.variant, point)) for point in points}
         return {float(point.removeprefix(check.of)): value for point, value in _values(cells).items()}
-
-
-def _whole(cell: Cell) -> Cell:
-    """Return the cell unless it is marked (k/n): an average over some of the categories."""
-    return Cell() if cell.mark else cell
 
 
 def _values(cells: dict[str, Cell]) -> dict[str, float]:

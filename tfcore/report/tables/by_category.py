@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from tfcore.metrics.gather import AVERAGE
 from tfcore.paper.numbers import paper, paper_names, release
-from tfcore.report.measured import METRICS, Measured, Source, average_of
+from tfcore.report.measured import METRICS, Measured, ReportedMetric, Source, average_of
 from tfcore.report.table import Cell, Table, ranked
 from tfcore.report.tables.published_cells import RELEASE_NOTE, difference, notes_for, published_cell, runs_note
 from tfcore.runs.needed import PLACES, dataset_for
@@ -45,47 +45,44 @@ def place_for(number: int, measured: Measured) -> Place:
 
 def category_table(number: int, measured: Measured) -> Table:
     """Make Table 1, 2, 6 or 7: published methods, the authors' release, measured, and the differences."""
-    place, metric = place_for(number, measured), BY_CATEGORY[number]
+    return _by_category(f"table{number}", place_for(number, measured), {"Measured": BY_CATEGORY[number]}, measured)
+
+
+def dataset_table(dataset: str, measured: Measured) -> Table:
+    """Make the table of a dataset that the paper does not have: image AUROC and AUPRO by category."""
+    place = Place("", "", dataset, False, measured.title(dataset), measured.categories(dataset))
+    return _by_category(f"table_{dataset}", place, {metric.title: metric for metric in METRICS}, measured)
+
+
+def _by_category(name: str, place: Place, metrics: dict[str, ReportedMetric], measured: Measured) -> Table:
+    """Make a table by category with a group of measured columns for each of ``metrics``; the paper's have one."""
+    metric = next(iter(metrics.values()))
     methods = paper_names(place.table, "method") if place.from_paper else []
     sources = measured.sources() if place.dataset else []
     compared = ["paper", "release"] if place.from_paper and sources else []
-    columns = [("", "Category"), *(("Published", name) for name in methods)]
+    columns = [("", "Category"), *(("Published", method) for method in methods)]
     columns += [("Release", "TransFusion")] if place.from_paper else []
-    columns += [("Measured", name) for name, _ in sources]
-    columns += [("Measured − published", name) for name in compared]
+    columns += [(group, title) for group in metrics for title, _ in sources]
+    columns += [("Measured − published", origin) for origin in compared]
     rows: _Rows = []
     for category in [*place.categories, AVERAGE]:
         row: list[Cell | str] = [category]
         if place.from_paper:
-            cells = [paper(place.table, place.published, category, name, metric.title) for name in methods]
+            cells = [paper(place.table, place.published, category, method, metric.title) for method in methods]
             printed = [published_cell(cell) for cell in cells]
             released = published_cell(release(place.published, category, metric.name))
             row += [*ranked(printed), released]
-        here = [measured.category(str(place.dataset), category, metric.name, source) for _, source in sources]
-        row += ranked(here)
+        for each in metrics.values():
+            here = [measured.category(str(place.dataset), category, each.name, source) for _, source in sources]
+            row += ranked(here)
         if compared:
             same = category != AVERAGE or measured.covers_paper(str(place.dataset))
             row += [difference(here[0], cell) if same else Cell() for cell in (printed[-1], released)]
         rows.append(row)
     release_notes = [RELEASE_NOTE] if place.from_paper and metric is LOCALISATION else []
     runs = runs_note(measured, [place.dataset], [source for _, source in sources]) if place.dataset else NOT_COVERED
-    title, notes = f"{metric.title} (%) by category: {place.title}", [*notes_for(rows), *release_notes, runs]
-    return Table(f"table{number}", title, columns, rows, notes, [len(rows) - 1])
-
-
-def dataset_table(dataset: str, measured: Measured) -> Table:
-    """Make the table of a dataset that the paper does not have: image AUROC and AUPRO by category."""
-    sources = measured.sources()
-    columns = [("", "Category"), *((metric.title, name) for metric in METRICS for name, _ in sources)]
-    rows: _Rows = []
-    for category in [*measured.categories(dataset), AVERAGE]:
-        row: list[Cell | str] = [category]
-        for metric in METRICS:
-            row += ranked([measured.category(dataset, category, metric.name, source) for _, source in sources])
-        rows.append(row)
-    title = f"Image AUROC and AUPRO (%) by category: {measured.title(dataset)}"
-    notes = [*notes_for(rows), runs_note(measured, [dataset], [source for _, source in sources])]
-    return Table(f"table_{dataset}", title, columns, rows, notes, [len(rows) - 1])
+    title = f"{' and '.join(each.title for each in metrics.values())} (%) by category: {place.title}"
+    return Table(name, title, columns, rows, [*notes_for(rows), *release_notes, runs], [len(rows) - 1])
 
 
 def epoch_table(number: int, measured: Measured) -> Table:
