@@ -25,9 +25,10 @@ def fetch(name: str, source: DatasetSettings | TextureSettings, folder: Path | s
     target = Path(folder) / name
     marker = target.with_name(f"{name}.json")
     local = Path(source.local).expanduser() if source.local is not None else None
-    if local is not None and (not local.exists() or (local.is_dir() and not any(local.iterdir()))):
-        wrong = "is an empty folder" if local.exists() else "does not exist"
-        raise UserError(f"{name}: `local` {local} {wrong}; correct it, or set it to null to download")
+    if local is not None and not local.exists():
+        raise UserError(f"{name}: `local` {local} does not exist; correct it, or set it to null to download")
+    if local is not None and local.is_dir() and not any(local.iterdir()):
+        raise UserError(f"{name}: `local` {local} is an empty folder; correct it, or set it to null to download")
     target.parent.mkdir(parents=True, exist_ok=True)
     in_place = local is not None and not target.is_symlink() and target.is_dir() and local.samefile(target)
     if target.exists() and not target.is_symlink() and not in_place:  # of a link only the link goes
