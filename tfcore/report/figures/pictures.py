@@ -1,7 +1,7 @@
 """Figures that are pictures: the reverse process (Fig. 3), reconstructions (5), failures (6), examples (9 and 10).
 
-Which images are shown follows from a rule on their scores, never from a choice by eye. All maps of a figure have the
-same colour scale.
+Which images are shown follows from a rule on their scores, never from a choice by eye. All anomaly maps of a
+figure have the same colour scale.
 """
 
 from collections.abc import Callable, Sequence
@@ -120,7 +120,7 @@ def _sheet(
         bar.ax.tick_params(labelsize=7)
         bar.set_label("anomaly map", fontsize=7)
     else:
-        grid[0, 0].text(0, 0.5, "no maps yet", color="#666666")
+        grid[0, 0].text(0, 0.5, "no anomaly maps yet", color="#666666")
     save(figure, out, pd.DataFrame([_record(tile, scale) for tile in tiles]))
 
 

@@ -194,4 +194,4 @@ def _costs(root: Path, settings: Settings) -> list[tuple[str, list[Cost]]]:
         return []
     rules = {row.rule: [job for job in jobs if job.rule == row.rule] for row in cost_rows(jobs)}
     by_rule = [total(rule, "", members) for rule, members in [*rules.items(), ("all", jobs)]]
-    return [("Rule", by_rule), ("What it rests on", [row for row in table_costs(jobs, settings) if row.jobs])]
+    return [("Rule", by_rule), ("Table", [row for row in table_costs(jobs, settings) if row.jobs])]

@@ -47,9 +47,9 @@ def difference(cell: Cell, published: Cell) -> Cell:
 
 
 def runs_note(measured: Measured, datasets: list[str], sources: list[Source]) -> str:
-    """Return the line that says how many runs a table stands on, and what is empty or left out for which reason."""
+    """Return the line that says how many runs a table is made from, and what is empty or left out for which reason."""
     done, wanted = measured.runs(datasets, sources)
-    note = f"Stands on {done} of {wanted} runs." + (" Empty cells have not been measured yet." if done < wanted else "")
+    note = f"Made from {done} of {wanted} runs." + (" Empty cells have not been measured yet." if done < wanted else "")
     for name in datasets:
         if measured.published_name(name) and not measured.covers_paper(name):
             title, covered = measured.title(name), ", ".join(measured.categories(name))
