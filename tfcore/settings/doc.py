@@ -2,68 +2,48 @@
 
 import json
 from collections.abc import Callable
-from types import NoneType
+from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from annotated_types import Ge, Gt, Le, Lt, MinLen
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from tfcore.settings.sections import Archive, DatasetSettings, Section, TextureSettings
+from tfcore.settings.sections import Archive, DatasetSettings, Section
 from tfcore.settings.variants import PROTOCOLS, Settings
 
-# Of settings with numbers; a name alone serves every section.
-UNITS = {
-    "run.seeds": "none",
-    "counts": "images",
+# Of settings with numbers, by unit; a name alone serves every section.
+_SETTINGS_BY_UNIT = {
+    "none": "run.seeds",
+    "images": "counts textures.limit batch_size infer_batch inference_batches",
     "bytes": "bytes",
-    "textures.size": "pixels",
-    "textures.limit": "images",
-    "resize": "pixels",
-    "crop": "pixels",
-    "width": "channels",
-    "multipliers": "factor",
+    "pixels": "textures.size resize crop foreground_dilation kernel",
+    "channels": "width",
+    "factor": "multipliers losses.normal losses.mask losses.anomaly losses.consistency focal_weight weight_decay",
     "blocks": "blocks",
-    "attention_levels": "resolutions",
+    "resolutions": "attention_levels",
     "groups": "groups",
-    "diffusion.steps": "timesteps",
-    "fraction": "share",
-    "texture_fraction": "share",
-    "perlin_exponents": "power of 2",
-    "anomalies.threshold": "noise, of 1",
-    "transparency": "share",
-    "tiles": "tiles per side",
+    "timesteps": "diffusion.steps inference_steps",
+    "share": "fraction texture_fraction transparency previous_mask_dropout rotation_probability focal_alpha lambda "
+    "fpr_limit confidence",
+    "power of 2": "perlin_exponents",
+    "noise, of 1": "anomalies.threshold",
+    "tiles per side": "tiles",
     "operations": "operations",
-    "foreground_dilation": "pixels",
-    "previous_mask_dropout": "share",
-    "rotation_probability": "share",
-    "rotation_degrees": "degrees",
-    "losses.normal": "factor",
-    "losses.mask": "factor",
-    "losses.anomaly": "factor",
-    "losses.consistency": "factor",
-    "focal_weight": "factor",
-    "focal_alpha": "share",
-    "focal_gamma": "exponent",
-    "epochs": "epochs",
-    "batch_size": "images",
-    "learning_rate": "per step",
-    "weight_decay": "factor",
-    "drop_epoch": "epochs",
-    "gradient_clip": "norm",
-    "checkpoint_epochs": "epochs",
-    "lambda": "share",
-    "kernel": "pixels",
-    "fpr_limit": "share",
+    "degrees": "rotation_degrees",
+    "exponent": "focal_gamma",
+    "epochs": "epochs drop_epoch checkpoint_epochs",
+    "per step": "learning_rate",
+    "norm": "gradient_clip",
     "resamples": "resamples",
-    "confidence": "share",
-    "inference_steps": "timesteps",
-    "inference_batches": "images",
-    "infer_batch": "images",
-    "save_minutes": "minutes",
-    "log_every": "steps",
+    "minutes": "save_minutes",
+    "steps": "log_every",
     "threads": "threads",
 }
+UNITS = {name: unit for unit, names in _SETTINGS_BY_UNIT.items() for name in names.split()}
+
+# Of rules for numbers and lists, as pydantic keeps them.
+LIMITS = {"ge": "≥ {}", "gt": "> {}", "le": "≤ {}", "lt": "< {}", "min_length": "(at least {})"}
+TYPES = {"str": "text", "int": "integer", "float": "number", "bool": "true or false", "NoneType": "null"}
 
 INTRODUCTION = """# Settings
 
@@ -106,11 +86,11 @@ def settings_page(settings: Settings, effect: Callable[[str], str]) -> str:
 
     ``effect`` says of a key what a change of it reruns (`tfcore.runs.stages.effect`).
     """
-    page = _Page(settings, effect)
+    page, fields = _Page(settings, effect), type(settings).model_fields
     blocks = [
         INTRODUCTION,
-        page.block("protocol", "What the methods follow.", [page.row("protocol", _field(settings, "protocol"))]),
-        page.block("method", "What a run is made with.", [page.row("method", _field(settings, "method"))]),
+        page.block("protocol", "What the methods follow.", [page.row("protocol", fields["protocol"])]),
+        page.block("method", "What a run is made with.", [page.row("method", fields["method"])]),
     ]
     for name in ORDER:
         value = getattr(settings, name)
@@ -137,32 +117,26 @@ class _Page:
         }
 
     def section(self, name: str, values: Section) -> str:
-        rows = [
-            self.row(f"{name}.{field.alias or key}", field, getattr(values, key))
-            for key, field in type(values).model_fields.items()
-            if field.annotation is not Archive
-        ]
-        rows += self.archive(name, values.archive) if isinstance(values, TextureSettings) else []
-        return self.block(name, type(values).__doc__ or "", rows)
+        return self.block(name, type(values).__doc__ or "", self.rows(name, type(values), values))
 
     def mapping(self, name: str) -> str:
         if name == "variants":
             rows = [f"| `{key}` | {_overrides(value)} |" for key, value in self.settings.variants.items()]
             table = "\n".join(["| variant | overrides |", "|---|---|", *rows])
             return f"## variants\n\n{VARIANTS}\n\n**Reruns:** {self.effect(name)}.\n\n{table}\n"
-        rows = [
-            self.row(f"datasets.*.{key}", field)
-            for key, field in DatasetSettings.model_fields.items()
-            if field.annotation is not Archive
-        ]
         lead = f"One entry per dataset; {', '.join(f'`{key}`' for key in self.settings.datasets)} are there."
-        return self.block(name, lead, rows + self.archive("datasets.*"))
+        return self.block(name, lead, self.rows("datasets.*", DatasetSettings))
 
-    def archive(self, prefix: str, archive: Archive | None = None) -> list[str]:
-        return [
-            self.row(f"{prefix}.archive.{key}", field, *([getattr(archive, key)] if archive else []))
-            for key, field in Archive.model_fields.items()
-        ]
+    def rows(self, prefix: str, kind: type[Section], *values: Section) -> list[str]:
+        """Return the lines of a section, those of its archive last; ``values`` is what ``params.yaml`` has there."""
+        rows, archive = [], []
+        for key, field in kind.model_fields.items():
+            given = [getattr(each, key) for each in values]
+            if field.annotation is Archive:
+                archive = self.rows(f"{prefix}.archive", Archive, *given)
+            else:
+                rows.append(self.row(f"{prefix}.{field.alias or key}", field, *given))
+        return rows + archive
 
     def block(self, name: str, lead: str, rows: list[str]) -> str:
         head = ["| key | meaning | type | unit | default | params.yaml | reruns |", "|---|---|---|---|---|---|---|"]
@@ -181,10 +155,6 @@ class _Page:
         return "| " + " | ".join(cells) + " |"
 
 
-def _field(settings: Settings, name: str) -> FieldInfo:
-    return type(settings).model_fields[name]
-
-
 def _type(field: FieldInfo) -> str:
     return " ".join(part for part in (_name(field.annotation), _limits(field)) if part).replace("|", "\\|")
 
@@ -193,8 +163,8 @@ def _name(annotation: Any) -> str:
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Literal:
         return " or ".join(f"`{value}`" for value in arguments)
-    if type(None) in arguments:  # Optional
-        return " or ".join("null" if item is NoneType else _name(item) for item in arguments)
+    if origin in (Union, UnionType):
+        return " or ".join(_name(item) for item in arguments)
     if origin is Annotated:
         return _name(arguments[0])
     if origin is list:
@@ -203,28 +173,12 @@ def _name(annotation: Any) -> str:
         return f"{len(arguments)} × {_name(arguments[0])}"
     if origin is dict:
         return f"mapping to {_name(arguments[1])}"
-    if origin is Union:
-        return " or ".join(_name(item) for item in arguments)
-    return {"str": "text", "int": "integer", "float": "number", "bool": "true or false"}.get(
-        getattr(annotation, "__name__", ""), str(getattr(annotation, "__name__", annotation))
-    )
+    return str(TYPES.get(annotation.__name__, annotation.__name__))
 
 
 def _limits(field: FieldInfo) -> str:
-    parts = []
-    for rule in field.metadata:
-        match rule:
-            case Ge(ge=low):
-                parts.append(f"≥ {low}")
-            case Gt(gt=low):
-                parts.append(f"> {low}")
-            case Le(le=high):
-                parts.append(f"≤ {high}")
-            case Lt(lt=high):
-                parts.append(f"< {high}")
-            case MinLen(min_length=length):
-                parts.append(f"(at least {length})")
-    return ", ".join(parts)
+    named = [(rule, name) for rule in field.metadata for name in LIMITS if hasattr(rule, name)]
+    return ", ".join(LIMITS[name].format(getattr(rule, name)) for rule, name in named)
 
 
 def _overrides(values: dict[str, Any]) -> str:
