@@ -13,7 +13,7 @@ import tfcore.cli.operations  # noqa: F401
 from tfcore.cli import app
 from tfcore.methods.registry import parse_settings
 from tfcore.operations.plan import make_plan
-from tfcore.operations.status import lock_file, make_status
+from tfcore.operations.status import make_status
 from tfcore.runs.run import Run
 from tfcore.training.lock import locked
 
@@ -41,7 +41,7 @@ def test_running_training_shows_its_step(one):
     run.work.mkdir(parents=True)
     (run.work / "log.csv").write_text("step,epoch,images_per_second\n5,3,7.5\n10,5,8.5\n")
     log_of("train_model", run, "step 10 of 20\n")
-    with locked(lock_file(run)):
+    with locked(run.lock):
         status = make_status(make_plan(one))
     (running,) = status.running
     assert (running.step, running.epoch, running.images_per_second) == (10, 5, 8.5)

@@ -41,8 +41,7 @@ def train_command(
     out: Out = None,
 ) -> None:
     """One training step: from files on disk and in float32, against packed images and the optimised network."""
-    speed = benchmark("speed")
-    speed.run_train(load_settings(*params), out, repeats, size, width, batch, native, precision)
+    benchmark("speed").run_train(load_settings(*params), out, repeats, size, width, batch, native, precision)
 
 
 @bench.command("infer")
@@ -59,8 +58,7 @@ def infer_command(
     out: Out = None,
 ) -> None:
     """Forward pass and reverse process: one image at a time in float32, against batches."""
-    speed = benchmark("speed")
-    speed.run_infer(load_settings(*params), out, repeats, size, width, list(batch), precision, steps)
+    benchmark("speed").run_infer(load_settings(*params), out, repeats, size, width, list(batch), precision, steps)
 
 
 @bench.command("anomalies")

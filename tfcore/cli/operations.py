@@ -1,18 +1,20 @@
 """Commands that tell what is to do, what runs and what it cost."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from tfcore.cli import app
 from tfcore.cli.options import DEFAULT_PARAMS, Params
+from tfcore.methods.registry import load_settings
+from tfcore.operations.cost import BENCHMARKS, Cost, cost_rows, read_jobs, table_costs, total, write_costs
+from tfcore.operations.plan import Plan, make_plan
+from tfcore.report.page.provenance import duration
+from tfcore.runs.stages import RunStage
+from tfcore.runtime.errors import UserError
 
-if TYPE_CHECKING:
-    from tfcore.operations.cost import Cost
-    from tfcore.operations.plan import Plan
-
-STAGES = (("train", "trainings"), ("infer", "inferences"), ("score", "scorings"), ("sweep", "sweeps"))
+STAGES: dict[RunStage, str] = {"train": "trainings", "infer": "inferences", "score": "scorings", "sweep": "sweeps"}
 Targets = Annotated[
     list[str] | None,
     typer.Argument(help="Targets of the workflow: table1, ablations, …; default: all_tables."),
@@ -29,10 +31,6 @@ def plan_command(
     targets: Targets = None, params: Params = DEFAULT_PARAMS, benchmark: Benchmarks = None, gpus: Gpus = 1
 ) -> None:
     """Tell what is to do for some targets, or for everything: jobs, hours, disk, longest chain."""
-    from tfcore.methods.registry import load_settings
-    from tfcore.operations.plan import make_plan
-    from tfcore.report.page.provenance import duration
-
     plan = make_plan(load_settings(*params), benchmark, targets)
     _print_counts(plan)
     _print_time(plan, gpus)
@@ -50,10 +48,7 @@ def status_command(
     lines: Annotated[int, typer.Option(min=1, help="Last lines of the log of each failed job.")] = 5,
 ) -> None:
     """Tell what runs, what failed, what is left and for how long."""
-    from tfcore.methods.registry import load_settings
-    from tfcore.operations.plan import make_plan
     from tfcore.operations.status import make_status
-    from tfcore.report.page.provenance import duration
 
     status = make_status(make_plan(load_settings(*params), benchmark), lines)
     _print_counts(status.plan)
@@ -80,10 +75,6 @@ def cost_command(
     out: Annotated[Path | None, typer.Option(help="CSV file to write as well.")] = None,
 ) -> None:
     """Tell what the results cost: GPU-hours, wall time and peak memory per rule and category, and per table."""
-    from tfcore.methods.registry import load_settings
-    from tfcore.operations.cost import BENCHMARKS, cost_rows, read_jobs, table_costs, total, write_costs
-    from tfcore.runtime.errors import UserError
-
     settings = load_settings(*params)
     jobs = read_jobs()
     if not jobs:
@@ -100,23 +91,21 @@ def cost_command(
         print(f"\n{out}")
 
 
-def _print_counts(plan: "Plan") -> None:
+def _print_counts(plan: Plan) -> None:
     from tabulate import tabulate
 
     rows = []
-    for stage, name in STAGES:
-        done, count = plan.count(stage)  # type: ignore[arg-type]
+    for stage, name in STAGES.items():
+        done, count = plan.count(stage)
         rows.append([name, done, count - done, count])
     print(tabulate(rows, headers=["", "done", "to do", "all"], tablefmt="simple"))
 
 
-def _print_time(plan: "Plan", gpus: int) -> None:
+def _print_time(plan: Plan, gpus: int) -> None:
     """Print the estimates with their sources, or what is missing for them."""
-    from tfcore.report.page.provenance import duration
-
     print()
-    for stage, name in STAGES:
-        seconds = plan.seconds(stage)  # type: ignore[arg-type]
+    for stage, name in STAGES.items():
+        seconds = plan.seconds(stage)
         where = "on one device" if stage in ("train", "infer") else "one after the other, without a GPU"
         print(f"{name}: {'unknown' if seconds is None else duration(seconds)} {where}")
         for speed in plan.speeds.get(stage, []):
@@ -130,7 +119,7 @@ def _print_time(plan: "Plan", gpus: int) -> None:
         print(f"with {gpus} at one time: {duration(max(longest, total / gpus))}")
 
 
-def _print_disk(plan: "Plan", gpus: int) -> None:
+def _print_disk(plan: Plan, gpus: int) -> None:
     sizes = plan.disk | {"states of running trainings": gpus * plan.state_bytes}
     parts = ", ".join(f"{name} {size / 1e9:.3g} GB" for name, size in sizes.items() if size)
     needed = sum(sizes.values())
@@ -139,7 +128,7 @@ def _print_disk(plan: "Plan", gpus: int) -> None:
         print("  that is more than is free here")
 
 
-def _print_costs(rows: "list[Cost]") -> None:
+def _print_costs(rows: list[Cost]) -> None:
     from tabulate import tabulate
 
     body = [

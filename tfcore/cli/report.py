@@ -1,9 +1,8 @@
 """Commands that turn metrics into tables, figures and the report."""
 
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -11,7 +10,9 @@ from tfcore.cli import app
 from tfcore.cli.options import DEFAULT_PARAMS, Params
 from tfcore.methods.registry import load_settings
 from tfcore.runs.run import METRICS, TIMING
+from tfcore.runs.stages import effect
 from tfcore.runtime.errors import UserError
+from tfcore.runtime.files import write_text
 
 Metrics = Annotated[Path, typer.Option(help="Gathered metrics.")]
 Timing = Annotated[Path, typer.Option(help="Measured inference times, for Table 5.")]
@@ -69,16 +70,9 @@ def claims(
     write_claims(metrics, load_settings(*params), out)
 
 
-class FigureName(StrEnum):
-    """Figures; all but the sweeps and the reverse process are drawn per dataset."""
-
-    lambda_sweep = "lambda_sweep"
-    kernel_sweep = "kernel_sweep"
-    reverse_process = "reverse_process"
-    reconstructions = "reconstructions"
-    failures = "failures"
-    examples = "examples"
-    losses = "losses"
+FigureName = Literal[
+    "lambda_sweep", "kernel_sweep", "reverse_process", "reconstructions", "failures", "examples", "losses"
+]
 
 
 @app.command("figure")
@@ -97,22 +91,22 @@ def figure(
 
     settings = load_settings(*params)
     per_dataset = {
-        FigureName.reconstructions: pictures.reconstruction_figure,
-        FigureName.failures: pictures.failure_figure,
-        FigureName.examples: pictures.example_figure,
-        FigureName.losses: curves.loss_figure,
+        "reconstructions": pictures.reconstruction_figure,
+        "failures": pictures.failure_figure,
+        "examples": pictures.example_figure,
+        "losses": curves.loss_figure,
     }
     if name in per_dataset and dataset is None:
-        raise UserError(f"figure {name.value}: needs --dataset (known: {', '.join(settings.datasets)})")
-    out = out or Path("results/figures") / (f"{name.value}_{dataset}" if name in per_dataset else name.value)
+        raise UserError(f"figure {name}: needs --dataset (known: {', '.join(settings.datasets)})")
+    out = out or Path("results/figures") / (f"{name}_{dataset}" if name in per_dataset else name)
     if name in per_dataset:
         per_dataset[name](str(dataset), settings, out)
-    elif name is FigureName.reverse_process:
+    elif name == "reverse_process":
         if trace is None:
             raise UserError("figure reverse_process: needs --trace (`python -m tfcore trace` makes one)")
         pictures.reverse_figure(trace, out)
     else:
-        curves.sweep_figure(name.value.removesuffix("_sweep"), metrics, settings, out)
+        curves.sweep_figure(name.removesuffix("_sweep"), metrics, settings, out)
 
 
 @app.command("settings-doc")
@@ -121,8 +115,6 @@ def settings_doc(
     out: Annotated[Path, typer.Option(help="Markdown file to write.")] = Path("docs/settings.md"),
 ) -> None:
     """Write the settings page of the documentation from the settings models."""
-    from tfcore.runs.stages import effect
-    from tfcore.runtime.files import write_text
     from tfcore.settings.doc import settings_page
 
     settings = load_settings(*params)

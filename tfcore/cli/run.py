@@ -60,7 +60,8 @@ def trace_command(
     from tfcore.runtime.device import explained
 
     with explained(f"trace with {checkpoint}"):
-        loaded, data = Loaded.read(checkpoint, hardware(device), {"infer": {"precision": "float32"}}), Packed(packed)
+        loaded = Loaded.read(checkpoint, HardwareSettings(device=device), {"infer": {"precision": "float32"}})
+        data = Packed(packed)
         loaded.check_pack(data)
         loaded.method.trace(loaded.model, loaded.checkpoint, data, index, out)
 
@@ -76,7 +77,7 @@ def predict_command(
     """Score your own pictures: anomaly map, overlay and image score of each."""
     from tfcore.predict import predict
 
-    predict(checkpoint, images, out, load_settings(*params), hardware(device))
+    predict(checkpoint, images, out, load_settings(*params), HardwareSettings(device=device))
 
 
 @app.command("time-inference")
@@ -91,11 +92,6 @@ def time_inference_command(
     settings = load_settings(*params)
     tables = settings.tables
     time_inference(checkpoint, tables.inference_steps, tables.inference_batches, settings.hardware, out)
-
-
-def hardware(device: Literal["auto", "cuda", "cpu"]) -> HardwareSettings:
-    """Return the default hardware settings on a device."""
-    return HardwareSettings(device=device)
 
 
 @app.command("convert-release")

@@ -10,6 +10,7 @@ from tfcore.cli.options import DEFAULT_PARAMS, Category, Dataset, Params, Seed, 
 from tfcore.methods.registry import load_settings
 from tfcore.runs.stages import shared_run, stage_settings
 from tfcore.runtime.errors import UserError
+from tfcore.runtime.files import write_text
 
 Maps = Annotated[Path | None, typer.Option(help="Maps file; default: where inference put the run's.")]
 Out = Annotated[Path | None, typer.Option(help="CSV to write; default: the run's place in results/metrics.")]
@@ -90,6 +91,4 @@ def score_command(
     if out is None:
         typer.echo(text)
     else:
-        from tfcore.runtime.files import write_text
-
         write_text(out, text + "\n")

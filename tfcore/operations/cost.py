@@ -61,7 +61,7 @@ def cost_rows(jobs: Iterable[Job]) -> list[Cost]:
     groups: dict[tuple[str, str], list[Job]] = {}
     for job in jobs:
         groups.setdefault((job.rule, job.category), []).append(job)
-    rows = [_added(rule, category, members) for (rule, category), members in groups.items()]
+    rows = [total(rule, category, members) for (rule, category), members in groups.items()]
     by_rule: dict[str, float] = {}
     for row in rows:
         by_rule[row.rule] = by_rule.get(row.rule, 0.0) + row.hours
@@ -70,7 +70,10 @@ def cost_rows(jobs: Iterable[Job]) -> list[Cost]:
 
 def total(rule: str, category: str, jobs: Iterable[Job]) -> Cost:
     """Add up jobs under one name."""
-    return _added(rule, category, list(jobs))
+    jobs = list(jobs)
+    hours, gpu_hours = sum(job.seconds for job in jobs) / 3600, sum(job.gpu_seconds for job in jobs) / 3600
+    memory = max((job.memory for job in jobs if job.memory is not None), default=None)
+    return Cost(rule, category, len(jobs), hours, gpu_hours, memory, sum(job.resumed for job in jobs))
 
 
 def table_costs(jobs: list[Job], settings: Settings) -> list[Cost]:
@@ -99,19 +102,6 @@ def write_costs(rows: list[Cost], path: Path) -> None:
             writer.writerow([row.rule, row.category, row.jobs, *hours, memory, row.resumed])
 
 
-def _added(rule: str, category: str, jobs: list[Job]) -> Cost:
-    memories = [job.memory for job in jobs if job.memory is not None]
-    return Cost(
-        rule,
-        category,
-        len(jobs),
-        sum(job.seconds for job in jobs) / 3600,
-        sum(job.gpu_seconds for job in jobs) / 3600,
-        max(memories) if memories else None,
-        sum(job.resumed for job in jobs),
-    )
-
-
 def _read_job(file: Path, root: Path) -> Job | None:
     rule, *of = file.relative_to(root / BENCHMARKS).with_suffix("").parts
     if not of:
@@ -124,10 +114,12 @@ def _read_job(file: Path, root: Path) -> Job | None:
         return None
     memory = row.get("max_rss") or ""
     peak = float(memory) if memory.replace(".", "", 1).isdigit() else None
-    record = _record(rule, of, root)
-    share = _share_of_last_attempt(record or {})
-    on_gpu = record is not None and not str(record.get("device", "")).startswith("CPU")
-    whole = max(seconds, _recorded_seconds(record or {})) / share
+    record = _record(rule, of, root) or {}
+    share = _share_of_last_attempt(record)
+    # What the stage itself took: a later job that found it done has overwritten the benchmark file.
+    recorded = record.get("seconds")
+    whole = max(seconds, float(recorded) if isinstance(recorded, int | float) else 0.0) / share
+    on_gpu = record and not str(record.get("device", "")).startswith("CPU")
     return Job(rule, tuple(of), whole, whole if on_gpu else 0.0, peak, share < 1)
 
 
@@ -144,12 +136,6 @@ def _record(rule: str, of: list[str], root: Path) -> dict[str, object] | None:
     dataset, category, variant, seed = of
     run, epoch = Run(dataset, category, variant, seed.removeprefix("seed")), rule.partition("_epoch")[2]
     return read_record(root / record_of(run.checkpoint if rule == RULES["train"] else run.maps_at(epoch or None)))
-
-
-def _recorded_seconds(record: dict[str, object]) -> float:
-    """Return what the stage itself took: a later job that found it done has overwritten the benchmark file."""
-    seconds = record.get("seconds")
-    return float(seconds) if isinstance(seconds, int | float) else 0.0
 
 
 def _share_of_last_attempt(record: dict[str, object]) -> float:

@@ -68,13 +68,8 @@ def make_status(plan: Plan, lines: int = 5) -> Status:
     return Status(plan, running, at_work, [job for job in found if isinstance(job, Failed)])
 
 
-def lock_file(run: Run) -> Path:
-    """Return the file that a running training holds (`tfcore.training.lock`)."""
-    return run.work.with_name(f"{run.work.name}.lock")
-
-
 def _running(run: Run) -> Running | None:
-    owner = holder(lock_file(run))
+    owner = holder(run.lock)
     if owner is None:
         return None
     row = last_row(run)
@@ -111,7 +106,7 @@ def _judged_by_record(log: Path, lines: int) -> Failed | str | None:
 
 def _judged_by_log(log: Path, lines: int, silent_after: float, done: bool) -> Failed | str | None:
     """Judge a job by its log; one that is ``done`` has failed since only if the log has an error."""
-    job = " ".join([log.relative_to(LOGS).parts[0].removesuffix(".log"), *_of(log)])
+    job = str(log.relative_to(LOGS).with_suffix("")).replace("/", " ", 1)
     text = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
     stopped = any(line.startswith(STOPPED) for line in text)
     if not stopped and time.time() - log.stat().st_mtime < silent_after:
@@ -120,9 +115,3 @@ def _judged_by_log(log: Path, lines: int, silent_after: float, done: bool) -> Fa
         return None
     interrupted = bool(text) and INTERRUPTED in text[-1]
     return Failed(job, log, text[-lines:] or ["(nothing was logged)"], interrupted)
-
-
-def _of(log: Path) -> list[str]:
-    """Return what a job is of, from the path of its log below its rule's folder."""
-    parts = log.relative_to(LOGS).with_suffix("").parts[1:]
-    return ["/".join(parts)] if parts else []
