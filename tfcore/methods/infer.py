@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import ValidationError
-from safetensors.torch import save_file
 from torch import Tensor
 
 from tfcore.data.packed import Packed
@@ -21,9 +20,9 @@ from tfcore.runs.record import device_name, finish_record, run_names, source_com
 from tfcore.runs.run import Run
 from tfcore.runtime.device import explained, peak_memory, precision_name, prepare, send
 from tfcore.runtime.errors import UserError
-from tfcore.runtime.files import digest, order_header, replacing, sha256_of
+from tfcore.runtime.files import digest, sha256_of
 from tfcore.settings.sections import DataSettings, HardwareSettings
-from tfcore.training.checkpoint import Checkpoint, load_checkpoint
+from tfcore.training.checkpoint import Checkpoint, load_checkpoint, save_tensors
 
 
 @dataclass(frozen=True)
@@ -116,9 +115,7 @@ def infer(
             "device": device_name(str(loaded.device)),
         }
         path = out / "maps.safetensors"
-        with replacing(path) as temporary:
-            save_file(maps, temporary, metadata=header)
-            order_header(temporary)
+        save_tensors(path, maps, header)
         finish_record(
             record,
             out / "run.json",

@@ -6,7 +6,7 @@ The settings of a stage go into its rule's ``params:`` as they are, so a changed
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from tfcore.runs.run import Run, record_of
 from tfcore.runtime.files import digest
@@ -32,18 +32,6 @@ RULES: dict[RunStage, str] = {
     "sweep": "sweep_maps",
 }
 """The rule of each stage; those of an intermediate checkpoint are ``infer_epoch`` and ``score_epoch``."""
-
-
-class StagedMethod(MethodSettings, Protocol):
-    """What the stages must know of a method beside its settings."""
-
-    train_version: int  # raised when the numbers change on purpose
-    infer_version: int
-    needs_textures: bool
-    traces: bool
-
-    def reads(self, stage: RunStage) -> tuple[str, ...]:
-        """Return those of the method's own settings that a stage reads; a method that has none has no such stage."""
 
 
 @dataclass(frozen=True)
@@ -79,11 +67,9 @@ class Result:
         return Path(rule) / self.run.id
 
 
-def method_of(settings: Settings, variant: str) -> StagedMethod:
+def method_of(settings: Settings, variant: str) -> MethodSettings:
     """Return the method of a variant."""
-    method: Any = settings.known_methods[resolve(settings, variant).method]
-    found: StagedMethod = method
-    return found
+    return settings.known_methods[resolve(settings, variant).method]
 
 
 def stage_settings(settings: Settings, stage: Stage, variant: str = "full") -> dict[str, Any]:
@@ -204,7 +190,7 @@ def effect(settings: Settings, key: str) -> str:
     for number, stage in enumerate(stages):
         values = stage_settings(settings, stage, settings.tables.baseline)
         if section == "methods" and stage != "pack":  # the baseline need not be of this method
-            method: Any = settings.known_methods[name.partition(".")[0]]
+            method = settings.known_methods[name.partition(".")[0]]
             found: Any = {f"{method.name}.{own}" for own in method.reads(stage)}
         else:
             found = values.get(section)

@@ -6,7 +6,7 @@ paper states, or the one that the authors' released code uses.
 
 from collections.abc import Collection, Iterator, Mapping
 from functools import lru_cache
-from typing import Any, ClassVar, Literal, cast
+from typing import Any, ClassVar, Literal
 from typing import Protocol as Structure
 
 from pydantic import Field, ValidationError, create_model, model_validator
@@ -44,6 +44,13 @@ class MethodSettings(Structure):
     settings: type[Section]
     at_top: bool  # its sections stand at the top of params.yaml; else it has one section, methods.<name>
     protocols: Mapping[Protocol, Mapping[str, Any]]
+    train_version: int  # raised when the numbers change on purpose
+    infer_version: int
+    needs_textures: bool
+    traces: bool
+
+    def reads(self, stage: Any) -> tuple[str, ...]:
+        """Return those of the method's own settings that a stage reads; a method that has none has no such stage."""
 
     def check(self, own: Any, data: DataSettings) -> None:
         """Raise `UserError` for settings that are right one by one, but not together."""
@@ -138,18 +145,15 @@ class Settings(Section):
 
 def settings_class(methods: Mapping[str, MethodSettings]) -> type[Settings]:
     """Return the class of all settings with the sections of ``methods``; the first method is the default one."""
-    shared: Any = type("Settings", (Settings,), {"known_methods": dict(methods), "__module__": __name__})
     top = [method.settings for method in methods.values() if method.at_top]
-    fields: dict[str, Any] = {
-        name: (field.annotation, field) for section in top for name, field in section.model_fields.items()
-    }
-    peers: dict[str, Any] = {
-        name: (method.settings, method.settings()) for name, method in methods.items() if not method.at_top
-    }
+    fields: Any = {name: (field.annotation, field) for kind in top for name, field in kind.model_fields.items()}
+    peers: Any = {name: (each.settings, each.settings()) for name, each in methods.items() if not each.at_top}
     section = create_model("MethodSections", __base__=Section, **peers)
     name = Field(next(iter(methods)), description=Settings.model_fields["method"].description)
     fields |= {"method": (str, name), "methods": (section, section())}
-    return cast(type[Settings], create_model("Settings", __base__=shared, **fields))
+    made: type[Settings] = create_model("Settings", __base__=Settings, **fields)
+    made.known_methods = dict(methods)
+    return made
 
 
 @lru_cache(maxsize=512)

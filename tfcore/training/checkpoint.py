@@ -35,8 +35,13 @@ def save_checkpoint(path: Path | str, state: dict[str, Tensor], run: dict[str, A
     plain = {name: _plain(value) for name, value in state.items()}
     header = {"format": FORMAT, "run": json.dumps(run), "settings": json.dumps(settings)}
     header["weights_sha256"] = weights_sha256(plain, header)
+    save_tensors(path, plain, header)
+
+
+def save_tensors(path: Path | str, tensors: dict[str, Tensor], header: dict[str, str]) -> None:
+    """Write a safetensors file at once or not at all; equal content gives equal bytes."""
     with replacing(path) as temporary:
-        save_file(plain, temporary, metadata=header)
+        save_file(tensors, temporary, metadata=header)
         order_header(temporary)
 
 

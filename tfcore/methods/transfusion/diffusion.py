@@ -64,9 +64,7 @@ def betas(steps: int, schedule: Schedule, grid: Grid = "t_over_T", dtype: torch.
 def resolved(value: Value | None, key: str) -> Value:
     """Return a setting that follows the protocol, or raise `SettingsError` if nobody has filled it in."""
     if value is None:
-        raise SettingsError(
-            f"{key}: follows the protocol and is not resolved; use tfcore.settings.sections.resolve first"
-        )
+        raise SettingsError(f"{key}: follows the protocol and is not resolved; use tfcore.settings.variants.resolve")
     return value
 
 

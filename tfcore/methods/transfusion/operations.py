@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from tfcore.methods.transfusion.diffusion import call_timesteps
 from tfcore.methods.transfusion.settings import DiffusionSettings, ModelSettings
 from tfcore.methods.transfusion.unet import UNet
 
@@ -30,7 +31,7 @@ def _forward_operations(model: str, size: int) -> float:
 
 def network_calls(diffusion: DiffusionSettings) -> int:
     """Return how often the network is called per image: T times, or T - 2 times in the released code."""
-    return diffusion.steps - 2 if diffusion.beta_grid == "linspace" else diffusion.steps
+    return len(call_timesteps(diffusion))
 
 
 def count_parameters(network: nn.Module) -> int:

@@ -6,14 +6,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 
 from tfcore.data.packed import Packed
 from tfcore.methods.transfusion.diffusion import Step
 from tfcore.methods.transfusion.infer import TransFusionModel
 from tfcore.runtime.errors import UserError
-from tfcore.runtime.files import order_header, replacing, sha256_of
-from tfcore.training.checkpoint import Checkpoint
+from tfcore.runtime.files import sha256_of
+from tfcore.training.checkpoint import Checkpoint, save_tensors
 
 
 def trace(model: TransFusionModel, checkpoint: Checkpoint, data: Packed, index: int | None, out: Path) -> None:
@@ -42,6 +41,4 @@ def trace(model: TransFusionModel, checkpoint: Checkpoint, data: Packed, index: 
     }
     header: dict[str, Any] = {"file": data.files[row], "defect": data.defects[row]}
     header |= {"run": json.dumps(checkpoint.run), "checkpoint_sha256": sha256_of(checkpoint.path)}
-    with replacing(out) as temporary:
-        save_file({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, temporary, metadata=header)
-        order_header(temporary)
+    save_tensors(out, {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, header)

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tfcore.methods.transfusion.diffusion import Heads
+from tfcore.methods.transfusion.diffusion import Heads, resolved
 from tfcore.methods.transfusion.settings import HEAD_GROUPS, ModelSettings, check_size, check_widths
-from tfcore.runtime.errors import SettingsError, UserError
+from tfcore.runtime.errors import UserError
 
 ENCODING_CHANNELS = {"none": 0, "row": 1, "sinusoidal": 8}
 
@@ -150,10 +150,8 @@ class UNet(nn.Module):
 
     def __init__(self, settings: ModelSettings) -> None:
         super().__init__()
-        if settings.positional_encoding is None:
-            raise SettingsError("model.positional_encoding: not resolved; use tfcore.settings.sections.resolve first")
+        self.encoding = resolved(settings.positional_encoding, "model.positional_encoding")
         check_widths(settings)
-        self.encoding = settings.positional_encoding
         self.levels = len(settings.multipliers)
         self._encodings: dict[tuple[int, int, torch.device], Tensor] = {}
         width, time_channels, groups = settings.width, 4 * settings.width, settings.groups
