@@ -315,6 +315,12 @@ def figure_files(name):
     return [f"results/figures/{name}.svg", f"results/figures/{name}.csv"]
 
 
+def figure_output(name, caption, **labels):
+    """Return every file of a figure, its picture with caption and labels in Snakemake's report."""
+    picture = f"results/figures/{name}.png"
+    return [report(picture, caption=f"../report/{caption}.rst", category="Figures", labels=labels), *figure_files(name)]
+
+
 def figure_names():
     """Return the figures of the baseline: those of sweeps and of its steps where its method has them."""
     method = method_of(SETTINGS, BASELINE)

@@ -6,13 +6,7 @@ rule plot_sweep:
     input:
         METRICS,
     output:
-        report(
-            "results/figures/{sweep}_sweep.png",
-            caption="../report/sweep.rst",
-            category="Figures",
-            labels={"figure": "{sweep} sweep", "dataset": "all"},
-        ),
-        *figure_files("{sweep}_sweep"),
+        figure_output("{sweep}_sweep", "sweep", figure="{sweep} sweep", dataset="all"),
     log:
         "logs/plot_sweep/{sweep}.log",
     benchmark:
@@ -32,13 +26,7 @@ rule plot_losses:
     input:
         shown_files("train", lambda run: run.losses),
     output:
-        report(
-            "results/figures/losses_{dataset}.png",
-            caption="../report/losses.rst",
-            category="Figures",
-            labels={"figure": "losses", "dataset": "{dataset}"},
-        ),
-        *figure_files("losses_{dataset}"),
+        figure_output("losses_{dataset}", "losses", figure="losses", dataset="{dataset}"),
     log:
         "logs/plot_losses/{dataset}.log",
     benchmark:
@@ -57,13 +45,7 @@ rule plot_pictures:
         maps=lambda wildcards: ancient(shown_files("infer", lambda run: run.maps)(wildcards)),
         scores=lambda wildcards: [run.images for run in shown_runs(SETTINGS, wildcards.dataset)],
     output:
-        report(
-            "results/figures/{figure}_{dataset}.png",
-            caption="../report/pictures.rst",
-            category="Figures",
-            labels={"figure": "{figure}", "dataset": "{dataset}"},
-        ),
-        *figure_files("{figure}_{dataset}"),
+        figure_output("{figure}_{dataset}", "pictures", figure="{figure}", dataset="{dataset}"),
     log:
         "logs/plot_pictures/{figure}/{dataset}.log",
     benchmark:
@@ -112,13 +94,7 @@ rule plot_reverse_process:
     input:
         SHOWN.trace,
     output:
-        report(
-            "results/figures/reverse_process.png",
-            caption="../report/reverse_process.rst",
-            category="Figures",
-            labels={"figure": "reverse process", "dataset": "one image"},
-        ),
-        *figure_files("reverse_process"),
+        figure_output("reverse_process", "reverse_process", figure="reverse process", dataset="one image"),
     log:
         "logs/plot_reverse_process.log",
     benchmark:
