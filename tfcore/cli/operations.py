@@ -131,17 +131,6 @@ def _print_disk(plan: Plan, gpus: int) -> None:
 def _print_costs(rows: list[Cost]) -> None:
     from tabulate import tabulate
 
-    body = [
-        [
-            row.rule,
-            row.category,
-            row.jobs,
-            f"{row.hours:.3f}",
-            f"{row.gpu_hours:.3f}",
-            "" if row.memory is None else f"{row.memory:.0f}",
-            row.resumed or "",
-        ]
-        for row in rows
-    ]
+    body = [[*row.cells(".3f")[:-1], row.resumed or ""] for row in rows]
     headers = ["rule", "of", "jobs", "wall h", "GPU h", "peak MB", "resumed"]
     print(tabulate(body, headers=headers, tablefmt="simple", disable_numparse=True))

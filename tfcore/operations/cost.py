@@ -45,6 +45,12 @@ class Cost:
     memory: float | None
     resumed: int
 
+    def cells(self, hours: str) -> list[str | int]:
+        """Return the cells of a row, hours in a format such as ``.3f``, an unknown memory empty."""
+        memory = "" if self.memory is None else f"{self.memory:.0f}"
+        numbers = [format(self.hours, hours), format(self.gpu_hours, hours), memory]
+        return [self.rule, self.category, self.jobs, *numbers, self.resumed]
+
 
 def read_jobs(root: Path = Path(), rules: tuple[str, ...] = ("",)) -> list[Job]:
     """Read every benchmark file `<rule>/<what it is of>.tsv` that the workflow left below ``root``, but damaged ones.
@@ -96,10 +102,7 @@ def write_costs(rows: list[Cost], path: Path) -> None:
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["rule", "category", "jobs", "hours", "gpu_hours", "peak_memory_mb", "resumed"])
-        for row in rows:
-            memory = "" if row.memory is None else f"{row.memory:.0f}"
-            hours = (f"{row.hours:.6g}", f"{row.gpu_hours:.6g}")
-            writer.writerow([row.rule, row.category, row.jobs, *hours, memory, row.resumed])
+        writer.writerows(row.cells(".6g") for row in rows)
 
 
 def _read_job(file: Path, root: Path) -> Job | None:

@@ -204,11 +204,8 @@ class _Planner:
         return self.speeds[stage, network]
 
     def used_speeds(self) -> dict[str, list[Speed]]:
-        used: dict[str, list[Speed]] = {}
-        for (stage, _), speed in self.speeds.items():
-            if speed is not None and speed not in used.setdefault(stage, []):
-                used[stage].append(speed)
-        return used
+        used = dict.fromkeys((stage, speed) for (stage, _), speed in self.speeds.items() if speed)
+        return {stage: [speed for at, speed in used if at == stage] for stage, _ in used}
 
     def chain(self, tasks: list[Task], ends: list[str]) -> list[str]:
         """Return the steps that wait for one another, up to the end of the targets; none when no task is left."""

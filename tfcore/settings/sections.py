@@ -43,7 +43,7 @@ Name = Annotated[str, AfterValidator(_path_part)]
 class Section(BaseModel):
     """A group of settings; unknown keys are errors."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, populate_by_name=True)
 
 
 class RunSettings(Section):
@@ -124,8 +124,6 @@ class DataSettings(Section):
 
 class ScoreSettings(Section):
     """From anomaly maps to numbers, the same for every method."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
     mask_rule: Literal["nearest", "antialiased"] | None = Field(
         None, description="resizing of ground truth: nearest > 0, or antialiased with every touched pixel; protocol"

@@ -135,14 +135,11 @@ def run_of(wildcards):
     return Run(wildcards.dataset, wildcards.category, wildcards.variant, int(wildcards.seed))
 
 
-def source_of(stage):
-    """Return an input function: what the job's result is made from, a checkpoint or anomaly maps."""
-    return lambda wildcards: str(RESULTS.source_of(Result(stage, run_of(wildcards), wildcards.get("epoch"))).file)
-
-
-def source_record_of(stage):
-    """Return an input function: the record of what the job's result is made from."""
-    return lambda wildcards: str(RESULTS.source_of(Result(stage, run_of(wildcards), wildcards.get("epoch"))).record)
+def source_of(stage, part="file"):
+    """Return an input function: what the job's result is made from, a checkpoint or anomaly maps, or its record."""
+    return lambda wildcards: str(
+        getattr(RESULTS.source_of(Result(stage, run_of(wildcards), wildcards.get("epoch"))), part)
+    )
 
 
 def foreground_of(wildcards):

@@ -5,7 +5,7 @@ rule infer_maps:
     """Run a trained method on the test images and keep its anomaly maps."""
     input:
         model=lambda wildcards: ancient(source_of("infer")(wildcards)),
-        record=source_record_of("infer"),
+        record=source_of("infer", "record"),
         images=images_to_infer,
     output:
         maps=ANY.maps,

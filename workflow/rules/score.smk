@@ -16,7 +16,7 @@ rule score_maps:
     """Image AUROC, AUPRO and their intervals for one run, and the score of every test image."""
     input:
         maps=lambda wildcards: ancient(source_of("score")(wildcards)),
-        record=source_record_of("score"),
+        record=source_of("score", "record"),
     output:
         scores=ANY.scores,
         images=ANY.images,
@@ -58,7 +58,7 @@ rule sweep_maps:
     """Scores of one run at every sweep point of its method."""
     input:
         maps=lambda wildcards: ancient(source_of("sweep")(wildcards)),
-        record=source_record_of("sweep"),
+        record=source_of("sweep", "record"),
     output:
         sweep=ANY.sweep,
         source=record_of(ANY.sweep),

@@ -90,13 +90,7 @@ class TransFusion(Method):
 
     def reads(self, stage: RunStage) -> tuple[str, ...]:
         """Return the sections that a stage reads."""
-        reads: dict[RunStage, tuple[str, ...]] = {
-            "train": TRAINED,
-            "infer": ("infer",),
-            "score": ("score",),
-            "sweep": ("sweeps",),
-        }
-        return reads[stage]
+        return {"train": TRAINED, "infer": ("infer",), "score": ("score",), "sweep": ("sweeps",)}[stage]
 
     def check(self, own: TransFusionSettings, data: DataSettings) -> None:
         """Raise `UserError` for settings that are right one by one, but not together."""

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from tfcore.runtime.errors import SettingsError, UserError
 from tfcore.settings.sections import (
@@ -152,8 +152,6 @@ class WeightedScoreSettings(ScoreSettings):
 
 class SweepSettings(Section):
     """Points scored from the maps of one variant (Figs. 7 and 8; mask rows of Table 4); nothing is retrained."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
     lambda_: Annotated[list[Share], Unique] = Field([], alias="lambda", description="values of λ")
     kernel: Annotated[list[Odd], Unique] = Field([], description="sides of the mean filter, odd")
