@@ -61,11 +61,9 @@ def check_data_command(
     complete = True
     for name in settings.run.datasets if dataset is None else [dataset]:
         selected = settings.dataset(name)
-        categories = selected.categories
         if category is not None:
             check_category(settings, name, category)
-            categories = [category]
-        files = {each: Run(name, each).manifest for each in categories}
+        files = {each: Run(name, each).manifest for each in ([category] if category else selected.categories)}
         reports = check_data(name, RAW / name, selected, files)
         print(table(name, reports))
         complete &= all(report.ok for report in reports)

@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -132,7 +131,10 @@ def make_maps(loaded: Loaded, images: NDArray[np.uint8], batch_size: int) -> dic
 
     Results stay on the device until the last batch is under way, so that nothing waits for a copy.
     """
-    parts = [loaded.model.maps(batch) for batch in batches(images, batch_size, loaded.device)]
+    parts = []
+    for first in range(0, len(images), batch_size):
+        batch = torch.from_numpy(np.array(images[first : first + batch_size]))
+        parts.append(loaded.model.maps(send(batch, loaded.device)))
     return {name: torch.cat([part[name] for part in parts]).cpu().contiguous() for name in parts[0]}
 
 
@@ -144,9 +146,3 @@ def ground_truth(data: Packed, crop: int) -> dict[str, Tensor]:
         "label": data.labels,
     }
     return {name: torch.from_numpy(np.array(a, dtype=np.uint8)) for name, a in arrays.items()}
-
-
-def batches(images: NDArray[np.uint8], size: int, device: torch.device) -> Iterator[Tensor]:
-    """Give the images (N, H, W, 3) in batches on the device."""
-    for first in range(0, len(images), size):
-        yield send(torch.from_numpy(np.array(images[first : first + size])), device)

@@ -101,11 +101,6 @@ def settings_page(settings: Settings, effect: Callable[[str], str]) -> str:
     return "\n".join(blocks)
 
 
-def unit(key: str) -> str:
-    """Return the unit of a setting, empty for those without numbers."""
-    return UNITS.get(key, UNITS.get(key.rpartition(".")[2], ""))
-
-
 class _Page:
     def __init__(self, settings: Settings, effect: Callable[[str], str]) -> None:
         self.settings, self.effect = settings, effect
@@ -150,13 +145,11 @@ class _Page:
         if all(key in values for values in self.protocols.values()):
             meaning = meaning.removesuffix("; protocol")
             shown = "*protocol*: " + ", ".join(f"{name} `{values[key]}`" for name, values in self.protocols.items())
+        unit = UNITS.get(key, UNITS.get(key.rpartition(".")[2], ""))  # empty for settings without numbers
         value = "".join(f"`{_yaml(each)}`" for each in given if _yaml(each) != _yaml(default))
-        cells = [f"`{key}`", meaning, _type(field), unit(key), shown, value, self.effect(key)]
+        kind = f"{_name(field.annotation)} {_limits(field)}".strip().replace("|", "\\|")
+        cells = [f"`{key}`", meaning, kind, unit, shown, value, self.effect(key)]
         return "| " + " | ".join(cells) + " |"
-
-
-def _type(field: FieldInfo) -> str:
-    return " ".join(part for part in (_name(field.annotation), _limits(field)) if part).replace("|", "\\|")
 
 
 def _name(annotation: Any) -> str:
