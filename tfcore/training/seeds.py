@@ -1,5 +1,7 @@
 """Random numbers of a training: a function of its seed and of the step, so that resuming needs no saved generator."""
 
+from functools import lru_cache
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -20,6 +22,7 @@ def step_generator(seed: int, step: int) -> torch.Generator:
     return torch.Generator().manual_seed(mixed_seed(seed, STEP, step))
 
 
+@lru_cache(maxsize=1)  # asked for by every step of the epoch
 def epoch_order(seed: int, epoch: int, images: int) -> Tensor:
     """Return the order (images,) in which an epoch shows its images."""
     return torch.randperm(images, generator=torch.Generator().manual_seed(mixed_seed(seed, ORDER, epoch)))

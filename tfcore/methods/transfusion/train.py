@@ -25,6 +25,7 @@ from tfcore.training.loop import Job, run_steps
 from tfcore.training.seeds import epoch_order, step_generator
 
 TERMS = ["mask", "anomaly", "normal", "consistency", "total"]
+STATEFUL = ("network", "optimiser", "scheduler")
 
 
 class AdamW(torch.optim.AdamW):
@@ -59,7 +60,6 @@ class Training:
             fused=True,
         )
         self.scheduler = self._make_scheduler()
-        self._order: tuple[int, Tensor] = (-1, torch.empty(0))
 
     def step(self, number: int) -> Tensor:
         """Train on batch ``number`` and return its loss terms (5,) on the device, unread."""
@@ -86,10 +86,8 @@ class Training:
     def indices(self, number: int) -> Tensor:
         """Return which images form batch ``number``: every image once per epoch, the last batch may be smaller."""
         epoch, place = divmod(number, self.steps_per_epoch)
-        if self._order[0] != epoch:
-            self._order = (epoch, epoch_order(self.seed, epoch, len(self.data.images)))
         size = self.settings.train.batch_size
-        return self._order[1][place * size : (place + 1) * size]
+        return epoch_order(self.seed, epoch, len(self.data.images))[place * size : (place + 1) * size]
 
     def images(self, number: int) -> int:
         """Return the number of images of batch ``number``."""
@@ -97,17 +95,12 @@ class Training:
 
     def state(self) -> dict[str, Any]:
         """Return everything that the next step depends on, beside its number."""
-        return {
-            "network": self.network.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "scheduler": self.scheduler.state_dict(),
-        }
+        return {name: getattr(self, name).state_dict() for name in STATEFUL}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from a state."""
-        self.network.load_state_dict(state["network"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.scheduler.load_state_dict(state["scheduler"])
+        for name in STATEFUL:
+            getattr(self, name).load_state_dict(state[name])
 
     def _make_scheduler(self) -> torch.optim.lr_scheduler.LRScheduler:
         train = self.settings.train
