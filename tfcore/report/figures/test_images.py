@@ -21,11 +21,8 @@ Choice = tuple[int, str]  # row of a test image, and by which rule it was chosen
 
 
 @dataclass(frozen=True)
-class Tile:
-    """One test image for a figure: pictures (H, W, 3), its map and its truth (H, W).
-
-    ``image`` is None without packed data, ``reconstruction`` where the method makes none.
-    """
+class Picked:
+    """A test image that a figure shows, and its score."""
 
     run: Run
     file: str
@@ -35,6 +32,15 @@ class Tile:
     score: float
     rank: int  # 1 = the highest score of the category; equal scores share a rank
     of: int
+
+
+@dataclass(frozen=True)
+class Tile(Picked):
+    """Its pictures (H, W, 3), its anomaly map and its truth (H, W).
+
+    ``image`` is None without packed data, ``reconstruction`` where the method makes none.
+    """
+
     image: Pixels | None
     reconstruction: Pixels | None
     final: NDArray[np.float32]

@@ -3,8 +3,7 @@
 import base64
 import io
 from collections.abc import Iterable
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -12,23 +11,16 @@ from matplotlib import colormaps
 from numpy.typing import NDArray
 from PIL import Image
 
-from tfcore.report.figures.style import MAP_COLOURS, Pixels
-from tfcore.report.figures.test_images import Tile, read_samples
+from tfcore.report.figures.style import MAP_COLOURS
+from tfcore.report.figures.test_images import Picked, Tile, read_samples
 from tfcore.runs.run import Run
 from tfcore.settings.variants import Settings
 
 
 @dataclass(frozen=True)
-class Example:
-    """One test image with what the model made of it."""
+class Example(Picked):
+    """What the model made of it, small enough for the page."""
 
-    file: str
-    defect: str
-    anomalous: bool
-    score: float
-    rank: int  # 1 = highest score of the category; equal scores share a rank
-    of: int
-    note: str
     size: int  # side in pixels
     cut: int  # per cent of the width at which the overlay begins: through the defect, so that both are seen
     pictures: dict[str, str]  # data URIs of overlay, map, truth and, where there are any, image and reconstruction
@@ -38,8 +30,6 @@ class Example:
 class Gallery:
     """Examples of one category: typical ones, and its worst failures."""
 
-    dataset: str
-    category: str
     typical: list[Example]
     failures: list[Example]
     floor: float  # map value that is drawn black: the median pixel of the good images shown
@@ -64,50 +54,23 @@ def gallery(root: Path, settings: Settings, run: Run, count: int, size: int) -> 
     examples = [_example(tile, floor, peak, size) for tile in tiles]
     scores, labels = samples.scores, samples.labels
     separated = bool(scores[labels == 1].min() > scores[labels == 0].max())
-    shown, failed = examples[: len(typical)], examples[len(typical) :]
-    return Gallery(run.dataset, run.category, shown, failed, floor, peak, separated)
+    return Gallery(examples[: len(typical)], examples[len(typical) :], floor, peak, separated)
 
 
 def _example(tile: Tile, floor: float, peak: float, size: int) -> Example:
-    colours, overlay = _coloured(tile.final, floor, peak)
-    truth = tile.truth.astype(np.uint8) * 255
-    pixels = {
-        "image": tile.image,
-        "overlay": overlay,
-        "map": colours,
-        "reconstruction": tile.reconstruction,
-        "truth": truth,
-    }
-    return Example(
-        file=tile.file,
-        defect=tile.defect,
-        anomalous=tile.anomalous,
-        score=tile.score,
-        rank=tile.rank,
-        of=tile.of,
-        note=tile.chosen,
-        size=tile.final.shape[0],
-        cut=_cut(tile.truth),
-        pictures={name: encode(Image.fromarray(each), size) for name, each in pixels.items() if each is not None},
-    )
+    level = np.clip((tile.final - floor) / ((peak - floor) or 1.0), 0, 1)
+    colours = colormaps[MAP_COLOURS](level, bytes=True)[..., :3]
+    alpha = (np.sqrt(level) * 255 * 0.9).round().astype(np.uint8)  # the overlay fades out where the map is low
+    pixels = {"overlay": np.dstack([colours, alpha]), "map": colours, "truth": tile.truth.astype(np.uint8) * 255}
+    pixels |= {name: each for name in ("image", "reconstruction") if (each := getattr(tile, name)) is not None}
+    pictures = {name: encode(Image.fromarray(each), size) for name, each in pixels.items()}
+    about = {field.name: getattr(tile, field.name) for field in fields(Picked)}
+    return Example(**about, size=len(tile.final), cut=_cut(tile.truth), pictures=pictures)
 
 
 def _cut(mask: NDArray[np.bool_]) -> int:
     columns = np.flatnonzero(mask.any(axis=0))
     return round(100 * float(columns.mean() + 0.5) / mask.shape[1]) if len(columns) else 50
-
-
-@lru_cache(maxsize=1)
-def _palette() -> Pixels:
-    return (colormaps[MAP_COLOURS](np.linspace(0, 1, 256))[:, :3] * 255).round().astype(np.uint8)
-
-
-def _coloured(final: NDArray[np.float32], floor: float, peak: float) -> tuple[Pixels, Pixels]:
-    """Return a map in colours (H, W, 3), and the same fading out where it is low (H, W, 4)."""
-    level = np.clip((final - floor) / ((peak - floor) or 1.0), 0, 1)
-    colours = _palette()[(level * 255).round().astype(np.uint8)]
-    alpha = (np.sqrt(level) * 255 * 0.9).round().astype(np.uint8)
-    return colours, np.dstack([colours, alpha])
 
 
 def encode(picture: Image.Image, width: int, quality: int = 78) -> str:
