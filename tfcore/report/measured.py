@@ -49,7 +49,7 @@ class Measured:
     """
 
     def __init__(self, rows: pd.DataFrame, settings: Settings) -> None:
-        self.settings = settings
+        self.settings, self.baseline = settings, Source(settings.tables.baseline)
         self._cells: dict[tuple[str, ...], dict[str, Cell]] = defaultdict(dict)  # by _KEY, then by seed
         self._parts: dict[tuple[str, ...], set[str]] = defaultdict(set)  # of an average: categories, or datasets
         rows = rows.astype(dict.fromkeys([*_KEY, "seed"], str))
@@ -103,12 +103,12 @@ class Measured:
 
     def sources(self) -> list[tuple[str, Source]]:
         """Return title and source of every measured column: the baseline, what is compared, further methods."""
-        tables = self.settings.tables
-        titles = [self._methods[name].title for name in (tables.baseline, *tables.compare)]
-        found = [(titles[0], Source(tables.baseline))]
-        for name, title in zip(tables.compare, titles[1:], strict=True):
+        compared = self.settings.tables.compare
+        titles = [self._methods[name].title for name in (self.baseline.variant, *compared)]
+        found = [(titles[0], self.baseline)]
+        for name, title in zip(compared, titles[1:], strict=True):
             found.append((title if titles.count(title) == 1 else f"{title} ({name})", Source(name)))
-        return found + [(name, Source(tables.baseline, method=name)) for name in self.other_methods]
+        return found + [(name, Source(self.baseline.variant, method=name)) for name in self.other_methods]
 
     def method(self, source: Source) -> str:
         """Return the name of a source's method."""

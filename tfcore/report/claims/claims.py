@@ -5,7 +5,7 @@ from pathlib import Path
 from tfcore.metrics.gather import read_metrics
 from tfcore.paper.numbers import paper_checks, statements
 from tfcore.report.claims import checks, printed
-from tfcore.report.claims.checks import Evidence, Part
+from tfcore.report.claims.checks import Part
 from tfcore.report.measured import Measured
 from tfcore.report.table import Cell, Table, write_table
 from tfcore.report.tables.ablations import PAPER_ROWS, source_of
@@ -35,10 +35,10 @@ def verdict(parts: list[Part]) -> str:
 
 def claims_table(measured: Measured) -> Table:
     """Make the table of the paper's statements with what was measured and the verdict."""
-    evidence, known = Evidence(measured), paper_checks()
+    known = paper_checks()
     rows: list[list[Cell | str]] = []
     for statement in statements():
-        parts = [KINDS[check.kind](evidence, check) for check in known[statement["id"]]]
+        parts = [KINDS[check.kind](measured, check) for check in known[statement["id"]]]
         texts = "; ".join(part.text for part in parts)
         rows.append([statement["id"], statement["statement"], texts, verdict(parts), statement["where"]])
     count = {name: sum(row[3] == name for row in rows) for name in VERDICTS}

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 from tfcore.metrics.gather import AVERAGE
 from tfcore.paper.numbers import PAPER_DATASETS, Check, names_in, paper, paper_categories, paper_names
-from tfcore.report.claims.checks import ROUNDING, Evidence, Part
-from tfcore.report.measured import METRICS
+from tfcore.report.claims.checks import ROUNDING, Part, categories_of
+from tfcore.report.measured import METRICS, Measured
 from tfcore.report.table import numbers_of
 
 OURS = "TransFusion"
@@ -13,22 +13,22 @@ COPIED = "(Table 3 rows)"  # the source of cells that copies of Table 3 have
 NAMES = {metric.name: metric for metric in METRICS}  # what the paper's tables call a metric
 
 
-def best_categories(evidence: Evidence, check: Check) -> Part:
+def best_categories(measured: Measured, check: Check) -> Part:
     """Check in how many categories the measured value reaches every other method's printed one (Table 1)."""
     others = [name for name in paper_names("Table 1", "method") if name != OURS]
     categories, title = paper_categories(check.dataset), NAMES[check.metric].title
-    measured, best = evidence.categories(check.dataset, check.metric), 0
+    found, best = categories_of(measured, check.dataset, check.metric), 0
     for category in categories:
         values = numbers_of(paper("Table 1", check.dataset, category, name, title) for name in others)
         if len(values) < len(others):
             return Part("needs the other methods' cells of Table 1", unknown=True)
-        if category not in measured:
+        if category not in found:
             return Part(f"{check.dataset} –")
-        best += round(measured[category], 1) >= max(values)
+        best += round(found[category], 1) >= max(values)
     return Part(f"best on {best} of {len(categories)}", best == check.number)
 
 
-def lacking_are_highest(_: Evidence, check: Check) -> Part:
+def lacking_are_highest(_: Measured, check: Check) -> Part:
     """Check that the cells of a column of Table 3 that copies lack are so many, and higher than the others."""
     metric, methods = NAMES[check.metric], paper_names("Table 3", "method")
     cells = [paper("Table 3", check.dataset, AVERAGE, name, metric.published) for name in methods]
@@ -41,7 +41,7 @@ def lacking_are_highest(_: Evidence, check: Check) -> Part:
     return Part(text, None if missing else highest, unknown=missing)
 
 
-def faster_than(_: Evidence, check: Check) -> Part:
+def faster_than(_: Measured, check: Check) -> Part:
     """Check that TransFusion's printed time (Table 5) is above some method's, and below those of the named ones."""
     names = paper_names("Table 5", "method")
     cells = {name: paper("Table 5", "A100", "", name, "Inference time [s]") for name in names}
@@ -56,7 +56,7 @@ def faster_than(_: Evidence, check: Check) -> Part:
     return Part(text, bool(faster) and slower == stated)
 
 
-def printed_average_differs(_: Evidence, check: Check) -> Part:
+def printed_average_differs(_: Measured, check: Check) -> Part:
     """Check that a method's printed average over both datasets (Table 3) is not that of its two cells."""
     title = NAMES[check.metric].published
     values = numbers_of(paper("Table 3", name, AVERAGE, check.of, title) for name in (*PAPER_DATASETS, "Average"))
@@ -66,7 +66,7 @@ def printed_average_differs(_: Evidence, check: Check) -> Part:
     return Part(f"printed {values[2]:.1f}, its cells give {own:.1f}", abs(values[2] - own) > 2 * ROUNDING)
 
 
-def column_average(_: Evidence, check: Check) -> Part:
+def column_average(_: Measured, check: Check) -> Part:
     """Check that a method's column of Table 2 gives the average below it, or less; an unknown cell is at most 100."""
     less, title = check.kind == "column_average_is_less", NAMES[check.metric].title
     dataset = PAPER_DATASETS[1]
@@ -85,7 +85,7 @@ def column_average(_: Evidence, check: Check) -> Part:
     return Part(f"{highest:.2f}, printed {printed[0]:.1f}", agrees != less)
 
 
-KINDS: dict[str, Callable[[Evidence, Check], Part]] = {
+KINDS: dict[str, Callable[[Measured, Check], Part]] = {
     **{check.__name__: check for check in (best_categories, lacking_are_highest, faster_than, printed_average_differs)},
     **dict.fromkeys(("column_average_is_less", "column_average_agrees"), column_average),
 }

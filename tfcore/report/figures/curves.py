@@ -25,11 +25,9 @@ def sweep_data(kind: str, measured: Measured) -> pd.DataFrame:
     ``kind`` is ``lambda`` or ``kernel``. A dataset whose points have different categories is not comparable along
     the curve and is cut to the categories that all points have.
     """
-    settings = measured.settings
-    source = Source(settings.tables.baseline)
-    points = [Source(source.variant, point) for point in measured.points(f"{kind}=", source)]
-    rows = []
-    for dataset, metric in product(settings.run.datasets, METRICS):
+    baseline, rows = measured.baseline, []
+    points = [Source(baseline.variant, point) for point in measured.points(f"{kind}=", baseline)]
+    for dataset, metric in product(measured.settings.run.datasets, METRICS):
         there = [each for each in points if measured.measured_categories(dataset, metric.name, each)]
         common, total = measured.measured_categories(dataset, metric.name, *there), len(measured.categories(dataset))
         for each in there:
@@ -69,11 +67,9 @@ def _sweep_axes(axes: Axes, data: pd.DataFrame, kind: str) -> None:
         axes.text(0.5, 0.5, "not measured yet", ha="center", va="center", transform=axes.transAxes, color="#666666")
         return
     for index, (_, curve) in enumerate(data.groupby("dataset", sort=False)):
-        look = line_look(index)
-        points, values = curve[kind].to_numpy(), curve["value"].to_numpy()
-        best = (float(points[values.argmax()]), float(values.max()))
-        axes.plot(curve[kind], curve["value"], label=f"{curve_name(curve)}: best at {best[0]:g}", **look)
-        axes.plot(*best, "o", markersize=10, markerfacecolor="none", color=look["color"])
+        look, best = line_look(index), curve.iloc[int(curve["value"].argmax())]
+        axes.plot(curve[kind], curve["value"], label=f"{curve_name(curve)}: best at {best[kind]:g}", **look)
+        axes.plot(best[kind], best["value"], "o", markersize=10, markerfacecolor="none", color=look["color"])
     axes.margins(y=0.25)
     axes.legend(loc="best", fontsize=8)
 

@@ -58,10 +58,8 @@ def reverse_figure(trace: Path, out: Path) -> None:
         axes.set_axis_off()
     for axes, label in zip(grid[:, 0], ("$x_t$", "$M_t$", "$\\epsilon_t$", "$n_t$"), strict=True):
         axes.set_ylabel(label, rotation=0, ha="right", va="center")
-    after = [*tensors["x_t"][1:], tensors["x_0"]]
-    changes = [float(np.abs(a - b).mean()) for a, b in zip(tensors["x_t"], after, strict=True)]
-    means = [float(mask.mean()) for mask in tensors["mask"]]
-    data = pd.DataFrame({"t": steps, "mean_mask": means, "mean_change_of_x": changes})
+    changes = np.abs(np.diff([*tensors["x_t"], tensors["x_0"]], axis=0)).mean(axis=(1, 2, 3))
+    data = pd.DataFrame({"t": steps, "mean_mask": tensors["mask"].mean(axis=(1, 2)), "mean_change_of_x": changes})
     save(figure, out, data.assign(file=header.get("file", ""), defect=header.get("defect", "")))
 
 
@@ -138,8 +136,7 @@ def _panel(tile: Tile, name: str) -> Panel | None:
 def _draw(axes: Axes, panel: Panel | None, scale: Normalize, overlay: Panel | None = None) -> None:
     axes.set(xticks=[], yticks=[])
     axes.grid(False)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
+    axes.spines[:].set_visible(False)
     if panel is None:
         axes.set_facecolor("#eeeeee")
         axes.text(0.5, 0.5, "not here", ha="center", va="center", fontsize=6, transform=axes.transAxes)

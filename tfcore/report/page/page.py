@@ -68,7 +68,6 @@ def _context(root: Path, measured: Measured, out: Path, examples: int) -> dict[s
         "settings_digest": digest(shown),
         "measured": measured,
         "metrics": METRICS,
-        "source": Source(baseline),
         "done": measured.runs(settings.run.datasets, [Source(variant) for variant in settings.selected_variants]),
         "headline": _headline(measured),
         "tables": _tables(measured, results),
@@ -94,7 +93,7 @@ def _headline(measured: Measured) -> list[dict[str, Any]]:
     for dataset in measured.datasets:
         numbers = []
         for metric in METRICS:
-            cell = measured.average(dataset, metric.name, Source(settings.tables.baseline))
+            cell = measured.average(dataset, metric.name, measured.baseline)
             compared = {name: measured.average(dataset, metric.name, Source(name)) for name in settings.tables.compare}
             known = [*_published(measured, dataset, metric), *compared.items()]
             others = [(name.replace("_", " "), each.value) for name, each in known if each and each.value is not None]

@@ -20,11 +20,11 @@ _Rows = list[list[Cell | str]]
 
 @dataclass(frozen=True)
 class Place:
-    """What a numbered table shows: our dataset, if any, in the place of the paper's."""
+    """What a table by category shows."""
 
     table: str  # in the paper
     published: str  # the paper's dataset
-    dataset: str | None
+    dataset: str  # ours in its place; empty if there is none
     from_paper: bool  # with the published numbers
     title: str
     categories: list[str]  # in the paper's order, then those that the paper does not have
@@ -36,7 +36,7 @@ def place_for(number: int, measured: Measured) -> Place:
     dataset = dataset_for(measured.settings, published)
     names = [name for name in paper_names(table, "category") if name != AVERAGE]
     if dataset is None:
-        return Place(table, published, None, True, published, names)
+        return Place(table, published, "", True, published, names)
     from_paper, covered = measured.published_name(dataset) == published, measured.categories(dataset)
     order = [name for name in names if from_paper and name in covered]
     categories = list(dict.fromkeys([*order, *covered]))
@@ -73,10 +73,10 @@ def _by_category(name: str, place: Place, metrics: dict[str, ReportedMetric], me
             released = published_cell(release(place.published, category, metric.name))
             row += [*ranked(printed), released]
         for each in metrics.values():
-            here = [measured.category(str(place.dataset), category, each.name, source) for _, source in sources]
+            here = [measured.category(place.dataset, category, each.name, source) for _, source in sources]
             row += ranked(here)
         if compared:
-            same = category != AVERAGE or measured.covers_paper(str(place.dataset))
+            same = category != AVERAGE or measured.covers_paper(place.dataset)
             row += [difference(here[0], cell) if same else Cell() for cell in (printed[-1], released)]
         rows.append(row)
     release_notes = [RELEASE_NOTE] if place.from_paper and metric is LOCALISATION else []
@@ -87,7 +87,7 @@ def _by_category(name: str, place: Place, metrics: dict[str, ReportedMetric], me
 
 def epoch_table(number: int, measured: Measured) -> Table:
     """Make Table 8 or 9: the best epoch of each category, chosen on the test set, beside the last one."""
-    place, baseline = place_for(number, measured), Source(measured.settings.tables.baseline)
+    place = place_for(number, measured)
     tuned = "Measured, tuned on the test set"
     columns = [("", "Category"), *([("Published", "Tuned")] if place.from_paper else [])]
     columns += [("Measured", "Last epoch"), (tuned, "Best epoch"), (tuned, "Image AUROC")]
@@ -96,7 +96,7 @@ def epoch_table(number: int, measured: Measured) -> Table:
         there = published_cell(paper(place.table, place.published, category, TUNED, "Image AUROC"))
         last, epoch, best = Cell(), "", Cell()
         if place.dataset:
-            last = measured.category(place.dataset, category, "image_auroc", baseline)
+            last = measured.category(place.dataset, category, "image_auroc", measured.baseline)
             epoch, best = _best_epoch(measured, place.dataset, category)
         rows.append([category, *([there] if place.from_paper else []), last, epoch, best])
     notes = [
@@ -118,8 +118,8 @@ def _epochs_note(measured: Measured) -> str:
 
 def _epochs(measured: Measured) -> dict[str, int]:
     """Return the epochs that were evaluated, the last one at the end, by their sweep points."""
-    baseline = resolve(measured.settings, measured.settings.tables.baseline)
-    points = measured.points("epoch=", Source(measured.settings.tables.baseline))
+    baseline = resolve(measured.settings, measured.baseline.variant)
+    points = measured.points("epoch=", measured.baseline)
     last = measured.settings.known_methods[baseline.method].epochs(baseline.own)
     return {point: int(point.removeprefix("epoch=")) for point in points} | {"main": last}
 
@@ -136,7 +136,7 @@ def _best_epoch(measured: Measured, dataset: str, category: str) -> tuple[str, C
         return "", tuned_average(measured, dataset)
     candidates: list[tuple[float, int]] = []
     for point, epoch in _epochs(measured).items():
-        cell = measured.category(dataset, category, "image_auroc", Source(measured.settings.tables.baseline, point))
+        cell = measured.category(dataset, category, "image_auroc", Source(measured.baseline.variant, point))
         if cell.value is not None:
             candidates.append((cell.value, -epoch))
     if len(candidates) < 2:
