@@ -4,19 +4,15 @@ const say = (text) => { document.getElementById("status").textContent = text; };
 
 // Colours: as the system, light, dark.
 const theme = document.getElementById("theme");
+const colours = document.documentElement.style;
 const themes = ["", "light", "dark"];
 function setTheme(name) {
-  if (name) document.documentElement.dataset.theme = name; else delete document.documentElement.dataset.theme;
+  colours.colorScheme = name;
   theme.setAttribute("aria-label", "Colours: " + (name || "as the system"));
   try { localStorage.setItem("theme", name); } catch { /* a page opened from a file may have no storage */ }
 }
-let stored = "";
-try { stored = localStorage.getItem("theme") || ""; } catch { /* as above */ }
-setTheme(themes.includes(stored) ? stored : "");
-theme.addEventListener("click", () => {
-  const now = document.documentElement.dataset.theme || "";
-  setTheme(themes[(themes.indexOf(now) + 1) % themes.length]);
-});
+try { setTheme(localStorage.getItem("theme") || ""); } catch { /* as above */ }
+theme.addEventListener("click", () => setTheme(themes[(themes.indexOf(colours.colorScheme) + 1) % themes.length]));
 
 // Tables: sorting, colour scale, absolute numbers or differences.
 function shown(cell) {
