@@ -75,30 +75,25 @@ function show(block, difference) {
   const table = block.querySelector("table");
   const select = block.querySelector("select");
   block.querySelector(".reference").hidden = !difference;
-  const index = Number(select.value);
-  const byColumn = block.dataset.by === "column";
-  const rows = table.originalRows;
-  for (const row of rows) {
-    for (const cell of row.cells) {
-      if (cell.dataset.v === undefined || cell.classList.contains("signed")) continue;
-      const text = cell.querySelector(".v");
-      text.dataset.absolute ??= text.textContent;
-      const other = (byColumn ? row.cells[index] : rows[index].cells[cell.cellIndex]).dataset.v;
-      const change = Number(cell.dataset.v) - Number(other);
-      if (!difference) {
-        delete cell.dataset.now;
-        text.textContent = text.dataset.absolute;
-      } else if (other === undefined) {
-        cell.dataset.now = "";
-        text.textContent = "";
-      } else {
-        const rounded = Number(change.toFixed(cell.dataset.digits)) + 0;
-        cell.dataset.now = change;
-        text.textContent = (rounded > 0 ? "+" : rounded < 0 ? "−" : "") + Math.abs(rounded).toFixed(cell.dataset.digits);
-      }
+  const reference = (cell) => (block.dataset.by === "column"
+    ? cell.parentElement.cells[select.value]
+    : table.originalRows[select.value].cells[cell.cellIndex]);
+  for (const cell of all("td[data-v]:not(.signed)", table)) {
+    const text = cell.querySelector(".v");
+    text.dataset.absolute ??= text.textContent;
+    const other = reference(cell).dataset.v;
+    if (!difference) {
+      delete cell.dataset.now;
+      text.textContent = text.dataset.absolute;
+    } else if (other === undefined) {
+      cell.dataset.now = "";
+      text.textContent = "";
+    } else {
+      cell.dataset.now = cell.dataset.v - other;
+      const rounded = Number(Number(cell.dataset.now).toFixed(cell.dataset.digits));
+      text.textContent = (rounded > 0 ? "+" : rounded < 0 ? "−" : "") + Math.abs(rounded).toFixed(cell.dataset.digits);
     }
   }
-  block.classList.toggle("difference", difference);
   colour(table, difference);
   say(difference ? `Differences to ${select.selectedOptions[0].textContent}` : "Absolute numbers");
 }
