@@ -4,7 +4,6 @@ import base64
 import io
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
-from pathlib import Path
 
 import numpy as np
 from matplotlib import colormaps
@@ -12,9 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tfcore.report.figures.style import MAP_COLOURS
-from tfcore.report.figures.test_images import Picked, Tile, read_samples
-from tfcore.runs.run import Run
-from tfcore.settings.variants import Settings
+from tfcore.report.figures.test_images import Picked, Samples, Tile
 
 
 @dataclass(frozen=True)
@@ -37,15 +34,12 @@ class Gallery:
     separated: bool  # every defective image scores above every good one
 
 
-def gallery(root: Path, settings: Settings, run: Run, count: int, size: int) -> Gallery | None:
-    """Return the examples of a run, pictures at most ``size`` pixels wide; `None` while it has no maps.
+def gallery(samples: Samples, count: int, size: int) -> Gallery:
+    """Return the examples of a run, pictures at most ``size`` pixels wide.
 
     Typical: `Samples.of_each_kind`. Failures: the two normal images with the highest and the two anomalous ones with
     the lowest scores, whatever they look like.
     """
-    samples = read_samples(run, settings, root)
-    if samples is None:
-        return None
     typical, failures = samples.of_each_kind(count), samples.worst(2)
     tiles = samples.tiles([*typical, *failures])
     # One scale for all that is shown: a constant background carries no information, and would tint it all.

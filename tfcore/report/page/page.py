@@ -3,6 +3,7 @@
 import json
 from itertools import product
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import jinja2
@@ -51,7 +52,7 @@ def write_page(root: Path, settings: Settings, out: Path, snakemake: str, exampl
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters |= {"duration": duration, "cell": cell_text, "percent": "{:.1f}".format}
+    environment.filters |= {"duration": duration, "cell": cell_text, "percent": "{:.1f}".format, "median": median}
     context = _context(root, measured, out, examples)
     write_text(out, environment.get_template("page.html").render(context, snakemake=snakemake))
 
@@ -152,14 +153,15 @@ def _sweeps(measured: Measured) -> list[dict[str, Any]]:
 
 def _galleries(root: Path, settings: Settings, runs: list[Run], count: int) -> dict[tuple[str, str], Gallery]:
     """Return the examples of every category; fewer and smaller ones where they would not fit into the page."""
-    present = [run for run in runs if read_samples(run, settings, root)]
-    some = present[:: max(1, len(present) // 3)][:3]  # up to three categories tell whether all of them fit
+    present = {run: samples for run in runs if (samples := read_samples(run, settings, root))}
+    some = list(present.values())[:: max(1, len(present) // 3)][
+        :3
+    ]  # up to three categories tell whether all of them fit
     for number, size in ((count, 256), (min(count, 4), 192), (min(count, 3), 160), (min(count, 2), 128)):
-        drawn = [item for run in some if (item := gallery(root, settings, run, number, size))]
+        drawn = [gallery(samples, number, size) for samples in some]
         if weight(drawn) * len(present) <= LIMIT * len(drawn):
             break
-    found = {(run.dataset, run.category): gallery(root, settings, run, number, size) for run in present}
-    return {names: item for names, item in found.items() if item is not None}
+    return {(run.dataset, run.category): gallery(samples, number, size) for run, samples in present.items()}
 
 
 def _training_curves(root: Path, settings: Settings, runs: list[Run]) -> list[dict[str, Any]]:

@@ -3,21 +3,9 @@
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 
 from tfcore.runs.record import read_record
 from tfcore.runs.run import existing, record_of
-
-
-@dataclass(frozen=True)
-class StageCost:
-    """Time that one stage took on one kind of device, in seconds."""
-
-    stage: str
-    device: str
-    runs: int
-    total: float
-    typical: float
 
 
 @dataclass(frozen=True)
@@ -31,7 +19,7 @@ class Origin:
     devices: list[str]
     first: str
     last: str
-    costs: list[StageCost]
+    seconds: dict[tuple[str, str], list[float]]  # of every run by stage and device, the most expensive first
 
 
 def summarise(root: Path) -> Origin:
@@ -54,10 +42,7 @@ def summarise(root: Path) -> Origin:
         devices=sorted({device for _, device in seconds if device}),
         first=min((str(record["start"]) for record in records if record.get("start")), default=""),
         last=max((str(record["end"]) for record in records if record.get("end")), default=""),
-        costs=[
-            StageCost(stage, device, len(values), sum(values), median(values))
-            for (stage, device), values in sorted(seconds.items(), key=lambda item: -sum(item[1]))
-        ],
+        seconds=dict(sorted(seconds.items(), key=lambda item: -sum(item[1]))),
     )
 
 
