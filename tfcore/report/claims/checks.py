@@ -32,11 +32,12 @@ def dataset_of(measured: Measured, published: str) -> str | None:
     return name if name is not None and measured.covers_paper(name) else None
 
 
-def row_of(measured: Measured, published: str, metric: str, name: str = "") -> Cell:
+def row_of(measured: Measured, check: Check, name: str = "") -> Cell:
     """Return the average of a row of Table 4 (its name there or here), of the best epochs, or of the baseline."""
     if name == "tuned":
-        return _whole(measured, published, lambda dataset: tuned_average(measured, dataset))
-    return average(measured, published, metric, source_of(ROWS[name], measured) if name else measured.baseline)
+        return _whole(measured, check.dataset, lambda dataset: tuned_average(measured, dataset))
+    source = source_of(ROWS[name], measured) if name else measured.baseline
+    return average(measured, check.dataset, check.metric, source)
 
 
 def average(measured: Measured, published: str, metric: str, source: Source) -> Cell:
@@ -50,24 +51,10 @@ def average(measured: Measured, published: str, metric: str, source: Source) -> 
     return measured.overall(metric, source) if only_these else Cell(mean(values))  # the first has an interval
 
 
-def change_of(measured: Measured, published: str, metric: str, name: str) -> Cell:
+def change_of(measured: Measured, check: Check, name: str) -> Cell:
     """Return the difference of a row of Table 4 to the full model."""
     source = source_of(ROWS[name], measured)
-    return _whole(measured, published, lambda dataset: change(measured, dataset, metric, source))
-
-
-def categories_of(measured: Measured, published: str, metric: str) -> dict[str, float]:
-    """Return the value of each category that has been measured."""
-    dataset = dataset_of(measured, published) or ""
-    names = measured.categories(dataset) if dataset else []
-    return _values({name: measured.category(dataset, name, metric, measured.baseline) for name in names})
-
-
-def curve_of(measured: Measured, check: Check, published: str) -> dict[float, float]:
-    """Return the average by the number of the check's sweep points (``lambda=``, ``kernel=``)."""
-    points = {point: Source(measured.baseline.variant, point) for point in measured.points(check.of, measured.baseline)}
-    cells = {point: average(measured, published, check.metric, source) for point, source in points.items()}
-    return {float(point.removeprefix(check.of)): value for point, value in _values(cells).items()}
+    return _whole(measured, check.dataset, lambda dataset: change(measured, dataset, check.metric, source))
 
 
 def _whole(measured: Measured, published: str, look_up: Callable[[str], Cell]) -> Cell:
@@ -75,6 +62,20 @@ def _whole(measured: Measured, published: str, look_up: Callable[[str], Cell]) -
     dataset = dataset_of(measured, published)
     cell = look_up(dataset) if dataset else Cell()
     return Cell() if cell.mark else cell
+
+
+def categories_of(measured: Measured, check: Check) -> dict[str, float]:
+    """Return the value of each category that has been measured."""
+    dataset = dataset_of(measured, check.dataset) or ""
+    names = measured.categories(dataset) if dataset else []
+    return _values({name: measured.category(dataset, name, check.metric, measured.baseline) for name in names})
+
+
+def curve_of(measured: Measured, check: Check, published: str) -> dict[float, float]:
+    """Return the average by the number of the check's sweep points (``lambda=``, ``kernel=``)."""
+    points = {point: Source(measured.baseline.variant, point) for point in measured.points(check.of, measured.baseline)}
+    cells = {point: average(measured, published, check.metric, source) for point, source in points.items()}
+    return {float(point.removeprefix(check.of)): value for point, value in _values(cells).items()}
 
 
 def _values(cells: dict[str, Cell]) -> dict[str, float]:
@@ -107,7 +108,7 @@ NUMBERS: dict[str, Callable[[float, Cell, Check], bool]] = {
 def number(measured: Measured, check: Check) -> Part:
     """Check one stated number: of an average, or of a difference to the full model."""
     signed = check.kind == "difference"
-    cell = (change_of if signed else row_of)(measured, check.dataset, check.metric, check.of)
+    cell = change_of(measured, check, check.of) if signed else row_of(measured, check, check.of)
     label = " ".join(filter(None, (check.dataset, check.of, "Loc." if signed and check.metric == "aupro" else "")))
     if cell.value is None:
         return Part(f"{label} –")
@@ -118,7 +119,7 @@ def number(measured: Measured, check: Check) -> Part:
 def rising(measured: Measured, check: Check) -> Part:
     """Check that the average rises from each stated row of Table 4 to the next."""
     rows = names_in(check.stated)
-    values = numbers_of(row_of(measured, check.dataset, check.metric, name) for name in rows)
+    values = numbers_of(row_of(measured, check, name) for name in rows)
     if len(values) < len(rows):
         return Part(f"{check.dataset} –")
     text = ", ".join(f"{value:.1f}" for value in values)
@@ -127,9 +128,9 @@ def rising(measured: Measured, check: Check) -> Part:
 
 def lowest(measured: Measured, check: Check) -> Part:
     """Check that the stated categories have the lowest values."""
-    if row_of(measured, check.dataset, check.metric).value is None:
+    if row_of(measured, check).value is None:
         return Part(f"{check.dataset} –")
-    found, stated = categories_of(measured, check.dataset, check.metric), names_in(check.stated)
+    found, stated = categories_of(measured, check), names_in(check.stated)
     names = sorted(found, key=lambda name: found[name])[: len(stated)]
     return Part(f"{check.dataset}: {', '.join(names)}", set(names) == set(stated))
 

@@ -17,7 +17,7 @@ def best_categories(measured: Measured, check: Check) -> Part:
     """Check in how many categories the measured value reaches every other method's printed one (Table 1)."""
     others = [name for name in paper_names("Table 1", "method") if name != OURS]
     categories, title = paper_categories(check.dataset), NAMES[check.metric].title
-    found, best = categories_of(measured, check.dataset, check.metric), 0
+    found, best = categories_of(measured, check), 0
     for category in categories:
         values = numbers_of(paper("Table 1", check.dataset, category, name, title) for name in others)
         if len(values) < len(others):

@@ -20,14 +20,13 @@ def read_timing(file: Path | str) -> pd.DataFrame:
 
     The seconds are NaN where the row says 0 repeats: that batch did not fit into the device's memory.
     """
+    advice = "`python -m tfcore time-inference` makes it"
     try:
         rows = pd.read_csv(file)
     except (OSError, ValueError) as error:
-        reason = one_line(error)
-        raise UserError(f"{file}: cannot be read ({reason}); `python -m tfcore time-inference` makes it") from error
-    missing = [name for name in COLUMNS if name not in rows]
-    if missing:
-        raise UserError(f"{file}: lacks the column {', '.join(missing)}; `python -m tfcore time-inference` makes it")
+        raise UserError(f"{file}: cannot be read ({one_line(error)}); {advice}") from error
+    if missing := [name for name in COLUMNS if name not in rows]:
+        raise UserError(f"{file}: lacks the column {', '.join(missing)}; {advice}")
     did_not_fit = rows["seconds_per_image"].isna() & (rows.get("repeats") == 0)
     if not ((pd.to_numeric(rows["seconds_per_image"], errors="coerce") > 0) | did_not_fit).all():
         raise UserError(f"{file}: seconds_per_image must be positive numbers")
