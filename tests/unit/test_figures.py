@@ -187,7 +187,7 @@ def test_images_are_shown_where_the_data_are(settings, maps, tmp_path):
 
 def test_figures_before_any_maps(settings, tmp_path):
     failure_figure("demo_mvtec", settings, tmp_path / "failures")
-    assert "no maps yet" in (tmp_path / "failures.svg").read_text()
+    assert "no anomaly maps yet" in (tmp_path / "failures.svg").read_text()
 
 
 def test_an_unknown_dataset_is_named(settings, tmp_path):

@@ -231,7 +231,7 @@ def test_page_of_an_unfinished_benchmark(tmp_path: Path):
     page = Reader(out.read_text(encoding="utf-8"))
     assert "not measured" in page.texts
     assert "1" in page.texts and any(text.startswith("of 3") for text in page.texts)
-    assert "No maps yet." in page.texts
+    assert "No anomaly maps yet." in page.texts
 
 
 def test_page_without_metrics_is_a_clear_error(tmp_path: Path):
@@ -267,14 +267,14 @@ def test_pictures_become_fewer_where_they_would_not_fit(tmp_path: Path, monkeypa
 
 
 def test_examples_follow_their_rule(tmp_path: Path):
+    from tfcore.report.figures.test_images import read_samples
     from tfcore.report.page.examples import gallery
     from tfcore.runs.run import Run
 
     settings = settings_of(tmp_path, SMALL)
     write_results(tmp_path, settings, pictures=1)
-    item = gallery(tmp_path, settings, Run("mvtec_ad", "bottle"), 4, 64)
-    assert item is not None
-    notes = [example.note for example in item.typical]
+    item = gallery(read_samples(Run("mvtec_ad", "bottle"), settings, tmp_path), 4, 64)
+    notes = [example.chosen for example in item.typical]
     assert notes[:3] == ["scratch: median score of 4", "hole: median score of 2", "good: median score of 4"]
     assert len(notes) == 4
     good = [example for example in item.failures if not example.anomalous]
@@ -283,7 +283,7 @@ def test_examples_follow_their_rule(tmp_path: Path):
     assert bad[0].score <= bad[1].score
     assert bad[0].rank >= max(example.rank for example in item.typical if example.anomalous)
     assert item.separated == (bad[0].score > good[0].score)
-    assert [example.note for example in item.failures] == [
+    assert [example.chosen for example in item.failures] == [
         *("highest-scored normal", "second highest-scored normal"),
         *("lowest-scored anomalous", "second lowest-scored anomalous"),
     ]
@@ -346,7 +346,7 @@ def test_records_that_cannot_be_read_are_left_out(tmp_path: Path):
         (folder / "run.json").write_text(text, encoding="utf-8")
     origin = summarise(tmp_path)
     assert origin.records == 1  # whether or not the checkpoint itself is here
-    assert [(cost.stage, cost.total) for cost in origin.costs] == [("train", 5.0)]
+    assert [(stage, sum(times)) for (stage, _), times in origin.seconds.items()] == [("train", 5.0)]
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(3.21, "3.2 s"), (48, "48 s"), (720, "12 min"), (12240, "3.4 h")])

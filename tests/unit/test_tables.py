@@ -208,7 +208,7 @@ def test_rows_of_the_paper_that_are_not_selected_do_not_count_as_missing(tmp_pat
     settings = paper_settings(tmp_path, "run: {variants: [full, steps_5]}")
     rows = read_metrics(write_metrics(tmp_path / "metrics.csv", settings, ("full",)))
     note = table_of(4, rows, settings).notes[-1]
-    assert note.startswith("Stands on 27 of 54 runs.")
+    assert note.startswith("Made from 27 of 54 runs.")
     assert "run.variants" in note
     assert "run.variants" not in table_of(3, rows, settings).notes[-1]
 
@@ -431,7 +431,7 @@ def test_tables_can_be_made_before_anything_is_measured(tmp_path, settings):
     assert {f"table{number}.{kind}" for number in range(1, 10) for kind in ("md", "tex", "csv")} <= {
         each.name for each in files
     }
-    assert "Stands on 0 of 27 runs" in (tmp_path / "tables/table3.md").read_text()
+    assert "Made from 0 of 27 runs" in (tmp_path / "tables/table3.md").read_text()
 
 
 def test_there_is_no_table_10(tmp_path, metrics, settings):
