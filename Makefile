@@ -61,7 +61,7 @@ pull: $(VENV)/.installed  ## Fetch versioned results; fails if anything has to b
 	$(RUN)/dvc pull
 	@$(RUN)/snakemake --summary -- all_tables | awk -F '\t' '$$NF == "update pending" { n++ } \
 		END { if (n) { print "error: " n " files remain to be made: these results are not what params.yaml asks for" \
-		" (list: snakemake --dry-run all_tables)"; exit 1 } print "every result is here and current" }'
+		" (list: snakemake --dry-run all_tables)"; exit 1 } print "Nothing to be done: every result is here and current" }'
 
 merge: $(VENV)/.installed  ## Add the results of another git revision to those here: make merge REV=origin/theirs
 	PATH="$(CURDIR)/$(RUN):$$PATH" python workflow/merge_results.py $(REV)

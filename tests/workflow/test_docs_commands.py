@@ -9,7 +9,7 @@ import pytest
 from pages import PAGES, ROOT, blocks, page_commands
 from repository import Repository
 
-REALLY_RUN = {"--list-target-rules", "--unlock", "--report"}  # these start no job
+REALLY_RUN = {"--list-target-rules", "--unlock", "--report", "--summary"}  # these start no job
 
 
 def snakemake_commands(page):

@@ -177,7 +177,7 @@ def test_deleted_checkpoint_reruns_its_descendants_and_is_made_again_to_the_bit(
         | jobs("infer_maps", *pills)
         | jobs("score_maps", *pills)
         | AFTER_METRICS - TABLES
-        | {"make_table 4"}  # no other table shows this variant
+        | {"make_table table4"}  # no other table shows this variant
     )
     assert repository.plan("table3") == set()
     repository.make(model)

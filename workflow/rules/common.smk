@@ -26,6 +26,7 @@ from tfcore.runs.stages import TABLE_VERSION, Result, foreground_source, method_
 from tfcore.runtime.errors import UserError
 from tfcore.runtime.files import digest, read_json, write_json, write_text
 from tfcore.settings.loading import merge, read_settings
+from tfcore.settings.variants import resolve
 
 # `python` in a rule is the one that runs Snakemake, also when its environment is not activated.
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
@@ -244,7 +245,7 @@ def selected():
     return SETTINGS.model_dump(mode="json", by_alias=True, include={"tables", "run"}) | {
         "datasets": {name: SETTINGS.datasets[name].model_dump(include=kept) for name in DATASETS},
         "variants": SETTINGS.variants,
-        "baseline": stage_settings(SETTINGS, "train", BASELINE),
+        "epochs": method_of(SETTINGS, BASELINE).epochs(resolve(SETTINGS, BASELINE).own),
     }
 
 

@@ -100,7 +100,7 @@ rule plot_reverse_process:
     benchmark:
         "logs/benchmarks/plot_reverse_process.tsv"
     params:
-        shown=SHOWN.trace,
+        shown=str(SHOWN.trace),
     shell:
         r"""
         python -m tfcore figure reverse_process --trace {input:q} --params {PARAMS:q} >{log:q} 2>&1
