@@ -1,7 +1,7 @@
 """Is a result on disk the one that the settings ask for? Whoever wants to know asks `Results`.
 
 The workflow asks to know whether a job needs the images (results that were pulled are used without the data), the plan
-to know what is to do, `make pull` to know whether something is missing.
+to know what is to do.
 """
 
 from collections.abc import Iterable

@@ -160,9 +160,11 @@ PACKED_TEXTURES = str(TEXTURES_FOLDER / "pack.json")
 # repeat that training whenever the images have to be fetched again for another one; the manifest tells whether the
 # images are still the same. Such conditional inputs need the rerun trigger "input" off: see profiles/default.
 def images_to_train(wildcards):
-    """Return the packed images and textures, unless the checkpoint is there already."""
+    """Return the packed images, and textures if the method pastes them, unless the checkpoint is there already."""
     run = run_of(wildcards)
-    return [] if RESULTS.is_made(Result("train", run)) else [pack_of(run), PACKED_TEXTURES]
+    if RESULTS.is_made(Result("train", run)):
+        return []
+    return [pack_of(run), *([PACKED_TEXTURES] if method_of(SETTINGS, run.variant).needs_textures else [])]
 
 
 def images_to_infer(wildcards):
